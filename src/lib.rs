@@ -1,0 +1,19 @@
+//! Secchi samples production out of band and holds what it sees to target ranges.
+//!
+//! One sample's way through the house:
+//!
+//! ```text
+//! config → inventory → schedule → probe → sample → rules → ledger → finding → alert
+//!                                                           ├─→ web: metrics, API, start page
+//!                                                           └─→ report
+//! ```
+//!
+//! Arrows point one way. A probe knows nothing of config files, rules, storage or metrics; a rule
+//! knows nothing of sockets; only the ledger holds state.
+
+pub mod finding;
+pub mod ledger;
+pub mod probe;
+pub mod sample;
+pub mod target;
+pub mod telemetry;

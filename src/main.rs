@@ -1,0 +1,3 @@
+//! Secchi's binary: parse, dispatch, exit code.
+
+fn main() {}

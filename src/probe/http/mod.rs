@@ -1,0 +1,8 @@
+//! The http probe.
+
+use super::{Job, Run};
+
+/// Takes one sample.
+pub async fn run(job: Job) -> Run {
+    super::unresolved(&job.point)
+}

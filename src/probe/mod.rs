@@ -1,0 +1,104 @@
+//! The four ways to look. A probe is a function (point, memory, budget) → (observations, memory′):
+//! it knows nothing of config files, rules, storage or metrics, and a failure is data.
+
+pub mod dial;
+pub mod dns;
+pub mod http;
+pub mod ports;
+pub mod tls;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::sample::{Outcome, Reason, Unknown};
+use crate::target::{Point, ProbeKind};
+
+/// What a probe is handed.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Where to look.
+    pub point: Point,
+    /// What the point's earlier runs asked to remember.
+    pub memory: Option<Memory>,
+    /// The time that dates are judged by.
+    pub now: DateTime<Utc>,
+    /// This run's randomness.
+    pub seed: u64,
+    /// The only way out to the network.
+    pub dialer: dial::Dialer,
+}
+
+/// What a probe hands back. It may hold observations of another kind (ports → tls).
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What was seen: at least one observation of the job's own kind.
+    pub observations: Vec<Observation>,
+    /// What to remember; `None` keeps what there was.
+    pub memory: Option<Memory>,
+}
+
+/// A sample as the probe knows it: without target, time, cause and slot.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The kind.
+    pub probe: ProbeKind,
+    /// The address looked at; `None` for ports and dns.
+    pub address: Option<IpAddr>,
+    /// Measurements, or the reason why there are none.
+    pub outcome: Outcome,
+    /// How long it took.
+    pub duration: Duration,
+    /// Connections begun, or queries asked.
+    pub connections: u32,
+}
+
+impl Run {
+    /// A run that came to nothing, for this reason.
+    pub fn unknown(
+        point: &Point,
+        unknown: impl Into<Unknown>,
+        duration: Duration,
+        connections: u32,
+    ) -> Self {
+        let observation = Observation {
+            probe: point.probe,
+            address: point.address,
+            outcome: Outcome::Unknown(unknown.into()),
+            duration,
+            connections,
+        };
+        Self { observations: vec![observation], memory: None }
+    }
+}
+
+/// A probe's bounded, versioned memory: at most [`Memory::MAX`] bytes, kept by the ledger as the
+/// latest snapshot.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Memory {
+    /// The version of the bytes' form; a probe drops what it does not know.
+    pub version: u16,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Memory {
+    /// The most a probe may remember of a point.
+    pub const MAX: usize = 64 * 1024;
+}
+
+/// Runs the job's probe: the one table of probes.
+pub async fn run(job: Job) -> Run {
+    match job.point.probe {
+        ProbeKind::Tls => tls::run(job).await,
+        ProbeKind::Http => http::run(job).await,
+        ProbeKind::Ports => ports::run(job).await,
+        ProbeKind::Dns => dns::run(job).await,
+    }
+}
+
+/// A job that needs an address and has none.
+pub(crate) fn unresolved(point: &Point) -> Run {
+    Run::unknown(point, Reason::DnsError, Duration::ZERO, 0)
+}

@@ -1,0 +1,55 @@
+//! Measurements of the ports probe (CONTRACT §ports).
+
+use crate::sample::{Evidence, Kind, Measure};
+
+pub(super) const MEASURES: &[Measure] = &[
+    Measure::new(
+        "ports.addresses",
+        Kind::Items,
+        "Every address with the state of every asked port.",
+    )
+    .subject(&["address"]),
+    Measure::new("ports.addresses.host", Kind::Text, "up, down or answers_everywhere."),
+    Measure::new("ports.addresses.open", Kind::Items, "Open ports.")
+        .subject(&["port", "transport"]),
+    Measure::new("ports.addresses.open.service", Kind::Text, "The service, where one spoke."),
+    Measure::new("ports.addresses.open.exposure", Kind::Text, "none, auth or unauthenticated."),
+    Measure::new("ports.addresses.open.evidence", Kind::Text, "What it said, printable ASCII.")
+        .volatile(),
+    Measure::new("ports.addresses.closed", Kind::Set, "Ports that refused."),
+    Measure::new(
+        "ports.addresses.filtered",
+        Kind::Set,
+        "Ports that did not answer, or were rejected on the way.",
+    ),
+    Measure::new("ports.addresses.open_or_filtered", Kind::Set, "UDP ports without an answer."),
+    Measure::new(
+        "ports.addresses.not_measured",
+        Kind::Set,
+        "Ports that this machine could not ask.",
+    ),
+    Measure::new("ports.addresses.forged", Kind::Set, "Handshakes that are not believed."),
+    Measure::new(
+        "ports.addresses.unstable",
+        Kind::Set,
+        "Ports seen open and closed within the hour.",
+    ),
+    Measure::new(
+        "ports.asymmetry",
+        Kind::Items,
+        "Ports open on one family and on none of the other's addresses.",
+    )
+    .subject(&["port"]),
+    Measure::new("ports.exposure", Kind::Items, "Open ports that answer without credentials.")
+        .subject(&["port"]),
+    Measure::new(
+        "ports.unexpected",
+        Kind::Items,
+        "Open ports that the pins do not allow; none without pins.",
+    )
+    .subject(&["port"])
+    .evidence(|_| Evidence::Forgeable),
+    Measure::new("ports.missing", Kind::Items, "Ports that the pins demand and that are not open.")
+        .subject(&["port"])
+        .evidence(|_| Evidence::Missed),
+];
