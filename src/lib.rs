@@ -12,6 +12,7 @@
 //! knows nothing of sockets; only the ledger holds state.
 
 pub mod finding;
+pub mod inventory;
 pub mod ledger;
 pub mod probe;
 pub mod sample;

@@ -1,0 +1,14 @@
+//! What there is to sample, and what may be contacted: scope, name resolution, discovery, and the
+//! taking apart of targets into sampling points.
+
+mod address;
+mod points;
+mod resolver;
+mod scope;
+mod secret;
+
+pub use address::{AddressClass, canonical};
+pub use points::{Points, fixed_addresses, points};
+pub use resolver::{Families, Family, Lookup, Resolver, ResolverError, ResolverSpec};
+pub use scope::{ContactKind, NameRule, Refusal, Scope, ScopeError, parse_network};
+pub use secret::Secret;
