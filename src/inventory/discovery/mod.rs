@@ -1,0 +1,235 @@
+//! Discovery: file_sd and http_sd in Prometheus' exact shapes. A source that fails keeps what it
+//! last gave, over restarts too: a failure is never taken for an empty list.
+
+mod cache;
+mod client;
+mod file_sd;
+mod groups;
+mod http_sd;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::Url;
+use thiserror::Error;
+
+use cache::{Cache, Parts};
+use http_sd::Poll;
+
+pub use client::HttpClientSpec;
+pub use groups::{Format, Group, GroupsError, MAX_BYTES, MAX_GROUPS, MAX_TARGETS, parse_groups};
+
+/// Where targets are discovered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceSpec {
+    /// Lists in files.
+    File {
+        /// Absolute glob patterns of `.json`, `.yml` and `.yaml` files.
+        patterns: Vec<String>,
+        /// How often they are read.
+        refresh: Duration,
+    },
+    /// A list over HTTP.
+    Http {
+        /// Where.
+        url: Url,
+        /// How often it is asked for.
+        refresh: Duration,
+        /// How.
+        http: Box<HttpClientSpec>,
+    },
+}
+
+/// One source with what it last gave.
+#[derive(Debug)]
+pub struct Discovery {
+    label: String,
+    refresh: Duration,
+    origin: Origin,
+    cache: Option<Cache>,
+    /// `None` until the source, or the cache, gave something.
+    last: Option<Parts>,
+    told: Option<Vec<Group>>,
+}
+
+#[derive(Debug)]
+enum Origin {
+    File(Vec<String>),
+    Http(Box<Poll>),
+}
+
+/// What a refresh came to.
+#[derive(Debug)]
+pub struct Refreshed {
+    /// The groups as last known, in a stable order.
+    pub groups: Vec<Group>,
+    /// Whether the source ever gave a list; without it `groups` is empty and says nothing.
+    pub known: bool,
+    /// What went wrong; `groups` is then (in part) what was known before.
+    pub error: Option<DiscoveryError>,
+    /// Whether `groups` differs from what the last refresh gave; true the first time.
+    pub changed: bool,
+    /// When to refresh again.
+    pub next: Duration,
+}
+
+impl Discovery {
+    /// A source. `index` is its place among its kind; `cache` is the folder for last good lists.
+    /// Reads the kept list, so call it where blocking for a moment does no harm.
+    pub fn new(
+        spec: &SourceSpec,
+        index: usize,
+        user_agent: &str,
+        cache: Option<&Path>,
+    ) -> Result<Self, DiscoveryError> {
+        let (kind, identity, refresh, origin) = match spec {
+            SourceSpec::File { patterns, refresh } => {
+                ("file_sd", patterns.join("\n"), *refresh, Origin::File(patterns.clone()))
+            }
+            SourceSpec::Http { url, refresh, http } => {
+                let client = http.client(user_agent, http_sd::PATIENCE)?;
+                let (url, http) = (url.clone(), (**http).clone());
+                let identity = url.to_string();
+                let poll = Poll { client, url, http, refresh: *refresh };
+                ("http_sd", identity, *refresh, Origin::Http(Box::new(poll)))
+            }
+        };
+        let cache = cache.map(|folder| Cache::new(folder, kind, &identity));
+        let last = cache.as_ref().and_then(Cache::read);
+        let label = format!("{kind}/{index}");
+        Ok(Self { label, refresh, origin, cache, last, told: None })
+    }
+
+    /// The source's name in metrics and messages: `file_sd/0`, `http_sd/1`.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Asks the source again.
+    pub async fn refresh(&mut self) -> Refreshed {
+        let before = self.last.clone().unwrap_or_default();
+        let (parts, mut error) = match &self.origin {
+            Origin::File(patterns) => read_files(patterns.clone(), before).await,
+            Origin::Http(poll) => match poll.fetch().await {
+                Ok(groups) => (Some(Parts::from([(String::new(), groups)])), None),
+                Err(error) => (None, Some(error)),
+            },
+        };
+        if let Some(parts) = parts
+            && self.last.as_ref() != Some(&parts)
+        {
+            // A source of which nothing was ever read is not known to be empty.
+            if !(self.last.is_none() && error.is_some() && parts.is_empty()) {
+                let failed = self.keep(parts.clone()).await;
+                error = error.or(failed);
+                self.last = Some(parts);
+            }
+        }
+        let groups: Vec<Group> =
+            self.last.iter().flat_map(|p| p.values()).flatten().cloned().collect();
+        let changed = self.told.as_ref() != Some(&groups);
+        self.told = Some(groups.clone());
+        Refreshed { groups, known: self.last.is_some(), error, changed, next: self.refresh }
+    }
+
+    async fn keep(&self, parts: Parts) -> Option<DiscoveryError> {
+        let cache = self.cache.clone()?;
+        let written = tokio::task::spawn_blocking(move || cache.write(&parts)).await;
+        match written {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(DiscoveryError::Cache(error.to_string())),
+            Err(_) => Some(DiscoveryError::Cache("the writer was stopped".to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label)
+    }
+}
+
+async fn read_files(
+    patterns: Vec<String>,
+    before: Parts,
+) -> (Option<Parts>, Option<DiscoveryError>) {
+    match tokio::task::spawn_blocking(move || file_sd::read_all(&patterns, &before)).await {
+        Ok((parts, error)) => (Some(parts), error),
+        Err(_) => (None, Some(DiscoveryError::Cache("the reader was stopped".to_owned()))),
+    }
+}
+
+/// Whether over half of a source vanished: withdrawals then wait for a person.
+pub fn vanished(previous: usize, now: usize) -> bool {
+    now < previous && (previous - now) * 2 > previous
+}
+
+/// Whether discovery can read a file of this name at all.
+pub fn is_list_name(pattern: &str) -> bool {
+    file_sd::format_of(Path::new(pattern)).is_some()
+}
+
+/// Why a source could not be read.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
+pub enum DiscoveryError {
+    /// The last good list could not be kept.
+    #[error("the last good list could not be kept: {0}")]
+    Cache(String),
+    /// The client could not be made.
+    #[error("{0}")]
+    Client(String),
+    /// A name that is neither JSON nor YAML.
+    #[error("{}: a list is a .json, .yml or .yaml file", file.display())]
+    Extension {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A file that is no list.
+    #[error("{}:{error}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong, with its position.
+        error: GroupsError,
+    },
+    /// No usable answer.
+    #[error("{url}: {message}")]
+    Http {
+        /// The URL, without what may be secret.
+        url: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// A pattern that cannot be followed.
+    #[error("{pattern}: {message}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What went wrong.
+        message: String,
+    },
+    /// A file that cannot be read.
+    #[error("{}: {message}", file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What went wrong.
+        message: String,
+    },
+    /// More than 10,000.
+    #[error("the patterns match more than 10,000 files")]
+    TooManyFiles,
+    /// An answer that is no list.
+    #[error("{url}:{error}")]
+    Url {
+        /// The URL, without what may be secret.
+        url: String,
+        /// What is wrong, with its position.
+        error: GroupsError,
+    },
+}
+
+#[cfg(test)]
+mod tests;
