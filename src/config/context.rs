@@ -1,0 +1,267 @@
+//! What every check has at hand: the place for mistakes, the files, and the readers of values.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
+
+use super::at::At;
+use super::checks::Checks;
+use super::diagnostics::{DiagnosticLevel, Diagnostics};
+use super::files::{Files, MAX_FILE};
+use crate::inventory::Secret;
+use crate::inventory::labels::{check_label, check_value};
+use crate::target::{ByteSize, Labels, Span, TextFile};
+
+/// The state of one check of one file.
+pub(super) struct Context<'a> {
+    pub(super) files: &'a dyn Files,
+    pub(super) checks: &'a dyn Checks,
+    pub(super) out: Diagnostics,
+    base: PathBuf,
+    /// Many targets may name the same file.
+    read: HashMap<PathBuf, TextFile>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(
+        path: &Path,
+        files: &'a dyn Files,
+        checks: &'a dyn Checks,
+        out: Diagnostics,
+    ) -> Self {
+        let base = path.parent().map(Path::to_owned).unwrap_or_default();
+        Self { files, checks, out, base, read: HashMap::new() }
+    }
+
+    pub(super) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
+        self.out.push(DiagnosticLevel::Error, Some(span.clone()), message.into(), None);
+    }
+
+    pub(super) fn error_with(
+        &mut self,
+        span: &Range<usize>,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) {
+        self.out.push(DiagnosticLevel::Error, Some(span.clone()), message.into(), help);
+    }
+
+    pub(super) fn note(&mut self, span: &Range<usize>, message: impl Into<String>) {
+        self.out.push(DiagnosticLevel::Note, Some(span.clone()), message.into(), None);
+    }
+
+    /// The value, or the mistake at its place.
+    pub(super) fn read<T, E: ToString>(
+        &mut self,
+        span: &Range<usize>,
+        result: Result<T, E>,
+    ) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.error(span, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// A duration longer than nothing.
+    pub(super) fn duration(&mut self, at: &At<String>) -> Option<Duration> {
+        let Span(duration) = self.read(&at.span, at.value.parse::<Span>())?;
+        if duration.is_zero() {
+            self.error(&at.span, "a duration here is longer than 0");
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// A size of more than nothing.
+    pub(super) fn size(&mut self, at: &At<String>) -> Option<u64> {
+        let ByteSize(bytes) = self.read(&at.span, at.value.parse::<ByteSize>())?;
+        if bytes == 0 {
+            self.error(&at.span, "a size here is more than 0");
+            return None;
+        }
+        Some(bytes)
+    }
+
+    /// A share between 0 and 1, as `10%` or `0.1`.
+    pub(super) fn share(&mut self, at: &At<String>) -> Option<f64> {
+        let share = parse_share(&at.value);
+        if share.is_none() {
+            let message = format!("`{}` is no share; write 10%, or 0.1", at.value);
+            self.error(&at.span, message);
+        }
+        share
+    }
+
+    /// An `http://` or `https://` URL without credentials in it.
+    pub(super) fn url(&mut self, at: &At<String>) -> Option<Url> {
+        let url = match Url::parse(&at.value) {
+            Ok(url) => url,
+            Err(error) => {
+                self.error(&at.span, format!("not a URL: {error}"));
+                return None;
+            }
+        };
+        if !matches!(url.scheme(), "http" | "https") {
+            self.error(&at.span, "a URL here begins with http:// or https://");
+            return None;
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            self.error_with(
+                &at.span,
+                "a URL here carries no credentials",
+                Some("use http_config.basic_auth with a password_file".to_owned()),
+            );
+            return None;
+        }
+        Some(url)
+    }
+
+    /// The path that a name in the file means: relative to the file's folder or, where that is not
+    /// there, to systemd's credentials.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.base.join(name)
+    }
+
+    /// A file's text.
+    pub(super) fn text_file(&mut self, at: &At<String>, limit: usize) -> Option<TextFile> {
+        let path = self.path(&at.value);
+        if let Some(known) = self.read.get(&path) {
+            return Some(known.clone());
+        }
+        let bytes = match self.files.read(&path, limit) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.error(&at.span, format!("cannot read {}: {error}", path.display()));
+                return None;
+            }
+        };
+        let Ok(text) = String::from_utf8(bytes) else {
+            self.error(&at.span, format!("{} is not UTF-8 text", path.display()));
+            return None;
+        };
+        let file = TextFile { path: path.clone(), text: text.into() };
+        self.read.insert(path, file.clone());
+        Some(file)
+    }
+
+    /// A secret from its file; what it holds never reaches a message.
+    pub(super) fn secret(&mut self, at: &At<String>) -> Option<Secret> {
+        let near = self.path(&at.value);
+        let mut found = self.files.read(&near, MAX_FILE);
+        let relative = Path::new(&at.value).is_relative();
+        if found.is_err()
+            && relative
+            && let Some(folder) = self.files.credentials()
+            && let Ok(bytes) = self.files.read(&folder.join(&at.value), MAX_FILE)
+        {
+            found = Ok(bytes);
+        }
+        let bytes = match found {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.error(&at.span, format!("cannot read {}: {error}", near.display()));
+                return None;
+            }
+        };
+        let secret = str::from_utf8(&bytes).map(Secret::new).ok().filter(|s| !s.is_empty());
+        if secret.is_none() {
+            self.error(&at.span, format!("{} holds no text", near.display()));
+        }
+        secret
+    }
+
+    /// Labels that may be set.
+    pub(super) fn labels(
+        &mut self,
+        labels: &std::collections::BTreeMap<String, At<String>>,
+    ) -> Labels {
+        let mut checked = Labels::new();
+        for (name, value) in labels {
+            let fine = check_label(name).and_then(|()| check_value(&value.value));
+            if self.read(&value.span, fine).is_some() {
+                checked.insert(name.clone(), value.value.clone());
+            }
+        }
+        checked
+    }
+}
+
+/// `10%` or `0.1`, between 0 and 1, both exclusive.
+fn parse_share(text: &str) -> Option<f64> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().ok()? / 100.0,
+        None => text.trim().parse::<f64>().ok()?,
+    };
+    (share > 0.0 && share < 1.0).then_some(share)
+}
+
+/// Connections or queries begun a second: `N`, `N/s`, `N/m` or `N/h`, more than 0.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
+    let bad = || format!("`{text}` is no rate; write 2/s, 30/m or 100/h");
+    let (number, per) = text.split_once('/').unwrap_or((text, "s"));
+    let seconds = match per.trim() {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(bad()),
+    };
+    let number = number.trim().parse::<f64>().map_err(|_| bad())?;
+    // Neither infinite nor NaN lies in here.
+    if !(0.0..=1e9).contains(&number) {
+        return Err(bad());
+    }
+    if number == 0.0 {
+        return Err("a rate of 0 would never sample; leave the probe out instead".to_owned());
+    }
+    Ok(number / seconds)
+}
+
+/// `ADDRESS` or `ADDRESS:PORT`, IPv6 with a port in brackets.
+pub fn parse_server(text: &str, default_port: u16) -> Result<SocketAddr, String> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let address = match bare.parse::<IpAddr>() {
+        Ok(address) => SocketAddr::new(address, default_port),
+        Err(_) => text.parse().map_err(|_| {
+            format!("`{text}` is no server; write an address, or ADDRESS:PORT ([v6]:port)")
+        })?,
+    };
+    if address.port() == 0 { Err(format!("`{text}`: a port is 1 to 65535")) } else { Ok(address) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn rates_shares_and_servers_are_read() {
+        assert_eq!(parse_rate("2/s"), Ok(2.0));
+        assert_eq!(parse_rate("30/m"), Ok(0.5));
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        for text in ["0", "0/s", "-1", "x", "1/d", "inf", "NaN", ""] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_share("10%"), Some(0.1));
+        for text in ["0%", "100%", "1", "-1%", "NaN", "%", ""] {
+            assert_eq!(parse_share(text), None, "{text}");
+        }
+        assert_eq!(parse_server("::1", 53), Ok("[::1]:53".parse().expect("v6")));
+        assert_eq!(parse_server("[::1]:5353", 53), Ok("[::1]:5353".parse().expect("v6")));
+        assert!(parse_server("127.0.0.1:0", 53).is_err() && parse_server("a.test", 53).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn readers_of_text_never_panic(text in "\\PC{0,30}") {
+            let _ = (parse_rate(&text), parse_share(&text), parse_server(&text, 53));
+        }
+    }
+}

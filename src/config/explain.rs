@@ -1,0 +1,85 @@
+//! The effective settings of a target, for `secchi config explain`.
+
+use serde_json::{Value, json};
+
+use super::model::{PlanSpec, TargetConfig};
+use crate::target::{Settings, Span, TextFile};
+
+impl PlanSpec {
+    /// The plan as the file writes it.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Cron { expression, time_zone } => {
+                json!({ "cron": expression, "time_zone": time_zone })
+            }
+            Self::Detect { within, prevalence, confidence } => json!({ "detect": {
+                "within": Span(*within), "prevalence": prevalence, "confidence": confidence,
+            }}),
+            Self::Every(interval) => json!({ "every": Span(*interval) }),
+        }
+    }
+}
+
+impl TargetConfig {
+    /// Everything that decides how the target is sampled, under the names of the file. Files
+    /// appear by their path.
+    pub fn to_json(&self) -> Value {
+        let target = &self.target;
+        json!({
+            "target": target.name,
+            "probes": self.probes,
+            "plan": self.plan_name,
+            "plan_spec": self.plan.to_json(),
+            "profile": self.profile,
+            "labels": target.labels,
+            "ranges": self.ranges,
+            "repeat": {
+                "samples": self.repeat.samples,
+                "agree": self.repeat.agree,
+                "within": Span(self.repeat.within),
+            },
+            "freshness": self.freshness.map(Span),
+            "max_addresses": self.max_addresses,
+            "settings": settings(&target.settings),
+        })
+    }
+}
+
+fn settings(settings: &Settings) -> Value {
+    let file = |file: &Option<TextFile>| file.as_ref().map(|f| f.path.display().to_string());
+    let all = json!({
+        "address": settings.addresses,
+        "ca_file": file(&settings.ca_file),
+        "concurrency": settings.concurrency,
+        "connect_to": settings.connect_to.iter().map(|rule| {
+            let part = |text: Option<String>| text.unwrap_or_default();
+            format!(
+                "{}:{}:{}:{}",
+                part(rule.host.as_ref().map(ToString::to_string)),
+                part(rule.port.map(|port| port.to_string())),
+                rule.address,
+                part(rule.to_port.map(|port| port.to_string())),
+            )
+        }).collect::<Vec<_>>(),
+        "dns_port": settings.dns_port,
+        "dns_server": settings.dns_servers,
+        "hosts_file": file(&settings.hosts_file),
+        "hsts_preload_list": file(&settings.hsts_preload_list),
+        "intrusive": settings.intrusive,
+        "pins": settings.pins,
+        "ports": settings.ports.as_ref().map(|ports| format!("{ports:?}")),
+        "rate": settings.rate,
+        "root_hints": file(&settings.root_hints),
+        "server_name": settings.server_name,
+        "timeout": settings.timeout.map(Span),
+        "trust_anchor": file(&settings.trust_anchor),
+    });
+    // What was not said is not shown.
+    let Value::Object(mut map) = all else { return Value::Null };
+    map.retain(|_, value| {
+        !value.is_null()
+            && value.as_array().is_none_or(|list| !list.is_empty())
+            && value.as_object().is_none_or(|map| !map.is_empty())
+    });
+    Value::Object(map)
+}

@@ -1,0 +1,110 @@
+//! Reading a file: tree, structure, shapes, checks.
+
+use std::ops::Range;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_saphyr::{Location, MessageFormatter, UserMessageFormatter};
+
+use super::at::bytes_of;
+use super::check;
+use super::checks::Checks;
+use super::context::Context;
+use super::diagnostics::{DiagnosticLevel, Diagnostics};
+use super::file::File;
+use super::files::{Disk, Files};
+use super::model::Config;
+use super::schema;
+use super::structure::misfits;
+use super::tree::Node;
+
+/// Reads and checks a config file and every file that it names.
+pub fn load(path: &Path, checks: &dyn Checks) -> Result<Config, Diagnostics> {
+    let failed = |message: String| Diagnostics::of_file(path, message);
+    let bytes = Disk.read(path, MAX_CONFIG).map_err(|e| failed(format!("cannot read it: {e}")))?;
+    let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))?;
+    parse(&text, path, &Disk, checks)
+}
+
+/// Checks a config's text. `path` is for messages and for what relative names mean; files are
+/// reached through `files` only.
+pub fn parse(
+    text: &str,
+    path: &Path,
+    files: &dyn Files,
+    checks: &dyn Checks,
+) -> Result<Config, Diagnostics> {
+    let mut out = Diagnostics::new(path, text);
+    let error = DiagnosticLevel::Error;
+    let root: Node = match read(text) {
+        Ok(root) => root,
+        Err((span, message)) => {
+            out.push(error, span, message, None);
+            return Err(out);
+        }
+    };
+    let misfits = misfits(&root, schema::shared());
+    let is_readable = misfits.iter().all(|misfit| misfit.is_readable);
+    for misfit in misfits {
+        out.push(error, Some(misfit.span), misfit.message, misfit.help);
+    }
+    drop(root);
+    if !is_readable {
+        out.sort();
+        return Err(out);
+    }
+    let file: File = match read::<Option<File>>(text) {
+        Ok(file) => file.unwrap_or_default(),
+        Err((span, message)) => {
+            out.push(error, span, message, None);
+            return Err(out);
+        }
+    };
+    let mut context = Context::new(path, files, checks, out);
+    let mut config = check::check(&mut context, &file, path);
+    let mut out = context.out;
+    out.sort();
+    if out.has_errors() {
+        // Beside an error a remark is noise, and may only follow from it.
+        out.drop_notes();
+        return Err(out);
+    }
+    config.notes = out;
+    Ok(config)
+}
+
+type Fault = (Option<Range<usize>>, String);
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
+    let options = serde_saphyr::options! {
+        with_snippet: false,
+        // `yes`, `no`, `on` and `off` stay the words that they are.
+        strict_booleans: true,
+        budget: serde_saphyr::budget! {
+            max_events: 16_000_000,
+            max_nodes: 8_000_000,
+            max_depth: 32,
+            max_documents: 1,
+        },
+    };
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let error = error.without_snippet();
+        let span = error.location().map(|location| place(text, &location));
+        (span, UserMessageFormatter.format_message(error).into_owned())
+    })
+}
+
+/// The bytes of a location; syntax errors know only line and column.
+fn place(text: &str, location: &Location) -> Range<usize> {
+    if location.span().byte_offset().is_some() {
+        return bytes_of(location);
+    }
+    let number = |n: u64| usize::try_from(n).unwrap_or(1).saturating_sub(1);
+    let (line, column) = (number(location.line()), number(location.column()));
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let before: usize = text[start..].chars().take(column).map(char::len_utf8).sum();
+    start + before..start + before + 1
+}
+
+/// The largest config in bytes.
+const MAX_CONFIG: usize = 64 * 1024 * 1024;

@@ -1,0 +1,40 @@
+//! `secchi.yaml` to a typed, checked config. Every mistake is found in one pass and shown with
+//! file, line, column and a caret; secrets and files are read at load.
+
+mod adhoc;
+mod at;
+mod check;
+mod checks;
+mod context;
+mod diagnostics;
+mod diff;
+mod explain;
+mod file;
+mod files;
+mod load;
+mod model;
+mod overrides;
+mod pins;
+mod schema;
+mod structure;
+mod tree;
+
+pub use crate::inventory::Secret;
+pub use adhoc::{AdHoc, AdHocError};
+pub use checks::{Checks, NoChecks};
+pub use context::{parse_rate, parse_server};
+pub use diagnostics::{Diagnostic, DiagnosticLevel, Diagnostics};
+pub use diff::{Diff, diff};
+pub use file::{Effect, Right};
+pub use files::{Disk, Files, MAX_FILE, MAX_LIST, MemoryFiles};
+pub use load::{load, parse};
+pub use model::{
+    AlertingSpec, BudgetsSpec, Config, DataDir, DataSpec, ExceptionSpec, Limit, MaintenanceSpec,
+    PlanSpec, Ranges, ReceiverSpec, RepeatSpec, RulesSpec, SourceConfig, TargetConfig, TokenSpec,
+    WebSpec,
+};
+pub use pins::parse_expectations;
+pub use schema::schema;
+
+#[cfg(test)]
+mod tests;

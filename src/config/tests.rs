@@ -1,0 +1,423 @@
+//! Whole files: the one of the design, ones with mistakes, and ones that make no sense at all.
+
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::inventory::{ResolverSpec, SourceSpec};
+use crate::target::{Labels, ProbeKind};
+
+/// A room next door that knows three rules and two profiles.
+struct Rooms;
+
+impl Checks for Rooms {
+    fn rules(&self) -> Option<Vec<String>> {
+        let rules = ["tls-certificate-expiry", "tls-legacy-protocol", "http-server-leak"];
+        Some(rules.map(str::to_owned).to_vec())
+    }
+
+    fn profiles(&self) -> Option<Vec<String>> {
+        Some(["standard", "strict"].map(str::to_owned).to_vec())
+    }
+
+    fn range_ok(&self, _: &str, operator: &str, value: &Value) -> Result<(), String> {
+        match (operator, value) {
+            ("min", Value::String(_)) => Ok(()),
+            _ => Err(format!("`{operator}` does not fit this measure")),
+        }
+    }
+}
+
+fn files() -> MemoryFiles {
+    MemoryFiles::new([
+        ("/etc/secchi/hook.key", "a-key-that-signs\n"),
+        ("/etc/secchi/ci.token", "a-token-of-the-pipeline\n"),
+        ("/etc/secchi/web.yml", "basic_auth_users: {}\n"),
+        ("/etc/secchi/my-rules/a.yaml", "rules: []\n"),
+        ("/etc/secchi/hosts", "127.0.0.1 lab.example.com\n"),
+    ])
+}
+
+fn read(text: &str) -> Result<Config, Diagnostics> {
+    parse(text, Path::new("/etc/secchi/secchi.yaml"), &files(), &Rooms)
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    let found = read(text).expect_err(text);
+    found.errors().map(|e| format!("{}:{} {}", e.line, e.column, e.message)).collect()
+}
+
+/// DESIGN §5, word for word.
+const DESIGN: &str = r#"
+scope:      {names: ["*.example.com"], networks: ["203.0.113.0/24"]}   # what may ever be contacted; names cover their addresses unless private
+plans:      {fast: {every: 5m}, night: {cron: "0 2 * * *", time_zone: Europe/Paris}, sure: {detect: {within: 1h, prevalence: 10%, confidence: 99%}}}
+defaults:   {plan: fast, probes: [tls, http, dns], profile: standard, repeat: {samples: 3, agree: 2, within: 1m}, freshness: 3h}   # every key of a target
+targets:
+  - target: https://shop.example.com
+    probes: [tls, http]            # else the default ones
+    plan: sure
+    labels: {service: shop, team: checkout, env: prod}
+    ranges: {tls-certificate-expiry: {min: 21d}}     # per-target override of a rule's range
+  - target: old.example.com
+discovery:  {file_sd: [{files: ["targets/*.json"]}], http_sd: [{url: "https://cmdb.example.com/sd", refresh: 1m}]}
+rules:      {packs: ["my-rules/*.yaml"], disable: [http-server-leak]}
+exceptions: [{rule: tls-legacy-protocol, target: old.example.com, reason: "till terminals", approved_by: ciso, until: 2027-01-31}]
+maintenance: [{cron: "0 3 * * 0", lasts: 2h, targets: {env: staging}, effect: mute}]   # or pause
+alerting:   {alertmanagers: [{url: "http://127.0.0.1:9093"}], webhooks: [{url: "https://hooks.example.com/x", hmac_file: hook.key}], external_labels: {cluster: eu1}}
+budgets:    {per_address: {tls: 2/s, http: 2/s, ports: 20/s, dns: 5/s}, per_network: 50/s, total: 200/s}   # these are the defaults; one value serves all probes
+web:        {listen: "127.0.0.1:9640", config_file: web.yml, external_url: "https://secchi.example.com", tokens: [{name: ci, token_file: ci.token, may: [deploy]}]}
+data:       {dir: /var/lib/secchi, retention: 30d, max_size: 10GiB}
+resolvers:  [system]                 # or addresses; ip_families: [4, 6]
+"#;
+
+#[test]
+fn the_file_of_the_design_is_read_as_it_says() {
+    let config = read(DESIGN).map_err(|e| e.render(false)).expect("the design's file");
+    let shop = config.target("https://shop.example.com").expect("the shop");
+    assert_eq!(shop.probes, [ProbeKind::Tls, ProbeKind::Http]);
+    assert_eq!(&*shop.plan_name, "sure");
+    let PlanSpec::Detect { within, prevalence, confidence } = shop.plan else { panic!("detect") };
+    assert_eq!((within.as_secs(), prevalence, confidence), (3600, 0.1, 0.99));
+    assert_eq!(shop.ranges["tls-certificate-expiry"]["min"], json!("21d"));
+    assert_eq!(shop.target.labels["team"], "checkout");
+    assert_eq!(shop.freshness, Some(Duration::from_secs(3 * 3600)));
+    let old = config.target("old.example.com").expect("the old one");
+    assert_eq!(old.probes, [ProbeKind::Tls, ProbeKind::Http, ProbeKind::Dns]);
+    assert_eq!(&*old.plan_name, "fast");
+    assert_eq!(config.rules.packs.len(), 1);
+    assert_eq!(config.exceptions[0].until.to_string(), "2027-01-31");
+    assert_eq!(config.maintenance[0].effect, Effect::Mute);
+    assert_eq!(config.budgets, BudgetsSpec::default());
+    assert_eq!(config.web.tokens[0].may, [Right::Deploy]);
+    assert_eq!(config.data.max_size, 10 << 30);
+    assert_eq!(config.resolvers, ResolverSpec::System);
+    let SourceSpec::File { patterns, .. } = &config.discovery[0].spec else { panic!("a file") };
+    assert_eq!(patterns, &["/etc/secchi/targets/*.json"]);
+    assert_eq!(config.discovery[1].index, 0);
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("a-key-that-signs") && !shown.contains("a-token-of-the"), "{shown}");
+}
+
+#[test]
+fn every_mistake_is_shown_in_one_pass_with_its_line_and_what_helps() {
+    let text = "\
+scope: {names: [\"*.example.com\"], networks: [203.0.113.7/24]}
+plans:
+  fast: {every: 5m, cron: \"0 2 * * *\"}
+targets:
+  - target: https://shop.example.com
+    pln: fast
+    plan: fsat
+    labels: {severity: high}
+  - target: shop.example.org
+  - target: https://shop.example.com
+web: {listen: nowhere, lisen: x}
+";
+    let rendered = read(text).expect_err("mistakes").render(false);
+    let expected = "\
+error: `203.0.113.7/24` has bits set beyond its prefix; did you mean 203.0.113.0/24?
+ --> /etc/secchi/secchi.yaml:1:46
+  |
+1 | scope: {names: [\"*.example.com\"], networks: [203.0.113.7/24]}
+  |                                              ^^^^^^^^^^^^^^
+
+error: plan `fast` has exactly one of every, cron and detect
+ --> /etc/secchi/secchi.yaml:3:17
+  |
+3 |   fast: {every: 5m, cron: \"0 2 * * *\"}
+  |                 ^^
+
+error: unknown key `pln`
+ --> /etc/secchi/secchi.yaml:6:5
+  |
+6 |     pln: fast
+  |     ^^^
+  |
+  = help: did you mean `plan`?
+
+error: there is no plan `fsat`
+ --> /etc/secchi/secchi.yaml:7:11
+  |
+7 |     plan: fsat
+  |           ^^^^
+  |
+  = help: did you mean `fast`?
+
+error: label `severity` is reserved: Secchi sets it itself
+ --> /etc/secchi/secchi.yaml:8:24
+  |
+8 |     labels: {severity: high}
+  |                        ^^^^
+
+error: target out of scope: `shop.example.org` matches none of scope.names
+ --> /etc/secchi/secchi.yaml:9:13
+  |
+9 |   - target: shop.example.org
+  |             ^^^^^^^^^^^^^^^^
+  |
+  = help: scope bounds what may ever be contacted
+
+error: target `https://shop.example.com` is there twice
+  --> /etc/secchi/secchi.yaml:10:13
+   |
+10 |   - target: https://shop.example.com
+   |             ^^^^^^^^^^^^^^^^^^^^^^^^
+
+error: `nowhere` is no address to listen on
+  --> /etc/secchi/secchi.yaml:11:15
+   |
+11 | web: {listen: nowhere, lisen: x}
+   |               ^^^^^^^
+   |
+   = help: write ADDRESS:PORT, such as 127.0.0.1:9640 or [::]:9640
+
+error: unknown key `lisen`
+  --> /etc/secchi/secchi.yaml:11:24
+   |
+11 | web: {listen: nowhere, lisen: x}
+   |                        ^^^^^
+   |
+   = help: did you mean `listen`?
+
+/etc/secchi/secchi.yaml: 9 errors
+";
+    assert_eq!(rendered, expected);
+}
+
+/// One mistake a line: the text, and what the message must say.
+#[test]
+fn each_mistake_has_its_own_message() {
+    let base = "scope: {names: [\"*.a.test\"], networks: [10.0.0.0/8]}\n";
+    for (text, says) in [
+        ("targets: [{target: \"ftp://x.a.test\"}]", "unknown scheme `ftp`"),
+        ("targets: [{target: 192.0.2.1}]", "target out of scope: 192.0.2.1 is for documentation"),
+        ("targets: [{target: x.a.test, probes: [htp]}]", "`htp` is none of tls, http"),
+        ("targets: [{target: \"starttls+smtp://x.a.test\", probes: [http]}]", "cannot sample"),
+        ("targets: [{probes: [tls]}]", "`target` is missing here"),
+        ("targets: {x: y}", "`targets` takes a list, but this is a map"),
+        (
+            "targets: [{target: x.a.test, intrusive: maybe}]",
+            "takes true or false, but this is text",
+        ),
+        ("targets: [{target: x.a.test, dns_port: 70000}]", "lies between 0 and 65535"),
+        ("targets: [{target: x.a.test, dns_port: 0}]", "`dns_port` is at least 1"),
+        ("targets: [{target: x.a.test, rate: 0/s}]", "a rate of 0 would never sample"),
+        ("targets: [{target: x.a.test, timeout: 5}]", "`5` is no duration"),
+        ("targets: [{target: x.a.test, ports: \"80,http\"}]", "`http` is no port list item"),
+        ("targets: [{target: x.a.test, ca_file: none.pem}]", "cannot read /etc/secchi/none.pem"),
+        ("targets: [{target: x.a.test, ca_file: hosts}]", "holds no PEM certificate"),
+        ("targets: [{target: x.a.test, connect_to: \"x:1:y:2\"}]", "is not HOST:PORT:ADDR:PORT"),
+        ("targets: [{target: x.a.test, allow_network: 10.0.0.1/8}]", "bits set beyond"),
+        ("targets: [{target: x.a.test, profile: strickt}]", "there is no profile `strickt`"),
+        ("targets: [{target: x.a.test, ranges: {tls-x: {min: 1d}}}]", "there is no rule `tls-x`"),
+        (
+            "targets: [{target: x.a.test, ranges: {tls-legacy-protocol: {max: 1d}}}]",
+            "`max` does not fit",
+        ),
+        ("targets: [{target: x.a.test, repeat: {samples: 2, agree: 3}}]", "`agree` lies between"),
+        ("targets: [{target: x.a.test, pins: {x: {A: {}}}}]", "no operator"),
+        ("targets: [{target: x.a.test, pins: {x: {A: {exat: y}}}}]", "unknown key `exat`"),
+        ("plans: {x: {cron: \"0 2 * *\"}}", "is no crontab(5) schedule"),
+        ("plans: {x: {cron: \"0 2 * * *\", time_zone: Europe/Pari}}", "there is no time zone"),
+        ("plans: {x: {every: 0s}}", "longer than 0"),
+        ("plans: {x: {}}", "exactly one of every, cron and detect"),
+        ("plans: {x: {detect: {within: 1h, prevalence: 110%, confidence: 99%}}}", "is no share"),
+        ("rules: {disable: [tls-legacy-protocl]}", "there is no rule `tls-legacy-protocl`"),
+        ("rules: {packs: [\"none/*.yaml\"]}", "no file matches"),
+        (
+            "exceptions: [{rule: tls-legacy-protocol, target: x.a.test, reason: r, approved_by: c, until: 2027-01-31}]",
+            "there is no target `x.a.test`",
+        ),
+        (
+            "targets: [{target: x.a.test}]\nexceptions: [{rule: tls-legacy-protocol, target: x.a.test, reason: r, approved_by: c, until: 2027-02-30}]",
+            "`2027-02-30` is no date",
+        ),
+        (
+            "targets: [{target: x.a.test}]\nexceptions: [{rule: tls-legacy-protocol, target: x.a.test, reason: \" \", approved_by: c, until: 2027-02-01}]",
+            "says its `reason`",
+        ),
+        ("maintenance: [{cron: \"0 3 * * 0\", lasts: 2h, effect: sleep}]", "`sleep` is none of"),
+        ("alerting: {alertmanagers: [{url: \"file:///x\"}]}", "begins with http://"),
+        ("alerting: {alertmanagers: [{url: \"http://u:p@x\"}]}", "carries no credentials"),
+        ("alerting: {webhooks: [{url: \"http://x\", hmac_file: none.key}]}", "none.key"),
+        ("alerting: {external_labels: {__x: y}}", "begin with __"),
+        ("budgets: {per_address: {tsl: 2/s}}", "unknown key `tsl`"),
+        ("budgets: {total: 0}", "a rate of 0"),
+        ("web: {listen: \"127.0.0.1:0\"}", "no address to listen on"),
+        ("web: {tokens: [{name: x, token_file: ci.token, may: [deplo]}]}", "`deplo` is none of"),
+        ("data: {max_size: 10}", "`10` is no size"),
+        ("resolvers: [system, 1.1.1.1]", "stands alone"),
+        ("resolvers: [dns.google]", "is no server"),
+        ("ip_families: [5]", "`5` is neither 4 nor 6"),
+        ("discovery: {file_sd: [{files: [\"x.txt\"]}]}", "a .json, .yml or .yaml file"),
+        ("discovery: {http_sd: [{url: x}]}", "not a URL"),
+        ("vantage: \"\"", "a short printable name"),
+        ("contact: \"a (b)\"", "a mail address or a URL"),
+        ("targets: [}", ""),
+        ("targets: [{target: x.a.test, target: y.a.test}]", "uplicate"),
+    ] {
+        let found = mistakes(&format!("{base}{text}\n"));
+        assert!(found.iter().any(|m| m.contains(says)), "{text}: {found:?}");
+        assert!(found.iter().all(|m| !m.starts_with("1:") && !m.starts_with("0:")), "{found:?}");
+    }
+}
+
+#[test]
+fn discovery_without_a_scope_is_refused_and_targets_alone_are_their_own_scope() {
+    let found = mistakes("discovery: {http_sd: [{url: \"https://x.test/sd\"}]}\n");
+    assert!(found[0].contains("discovery needs a scope"), "{found:?}");
+    let config = read("targets: [{target: a.test}]\n").expect("a config");
+    assert!(config.scope.covers("a.test") && !config.scope.covers("b.test"));
+    assert!(read("targets: [{target: 127.0.0.1}]\n").is_err());
+    assert!(read("targets: [{target: 127.0.0.1, allow_network: 127.0.0.0/8}]\n").is_ok());
+}
+
+#[test]
+fn a_secret_is_found_in_the_credentials_directory_and_shown_nowhere() {
+    let mut files = MemoryFiles::new([("/run/creds/am.pass", "hunter2\n")]);
+    files.credentials = Some("/run/creds".into());
+    let text = "alerting: {alertmanagers: [{url: \"http://127.0.0.1:9093\", \
+                http_config: {basic_auth: {username: u, password_file: am.pass}}}]}\n";
+    let config = parse(text, Path::new("/etc/x.yaml"), &files, &NoChecks).expect("a config");
+    let (user, password) = config.alerting.alertmanagers[0].http.basic_auth.clone().expect("auth");
+    assert_eq!((user.as_str(), password.expose()), ("u", "hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+    files.credentials = None;
+    assert!(parse(text, Path::new("/etc/x.yaml"), &files, &NoChecks).is_err());
+}
+
+#[test]
+fn what_surprises_without_being_wrong_is_a_note() {
+    let text = "targets: [{target: a.test, probes: [ports]}]\nweb: {listen: \":9640\"}\n";
+    let config = read(text).expect("a config");
+    let notes: Vec<_> = config.notes.notes().map(|note| note.message.as_str()).collect();
+    assert!(notes[0].contains("only pinned and own ports are scanned"), "{notes:?}");
+    assert!(notes[1].contains("serves only health"), "{notes:?}");
+    assert!(!config.notes.has_errors());
+}
+
+#[test]
+fn found_targets_have_the_blocks_keys_over_the_defaults_and_stay_in_scope() {
+    let text = "\
+scope: {names: [\"*.a.test\"]}
+plans: {slow: {every: 1h}}
+defaults: {labels: {team: base, env: prod}, probes: [tls, http, dns]}
+discovery: {file_sd: [{files: [x.json], plan: slow, labels: {team: web}}]}
+";
+    let config = read(text).expect("a config");
+    let labels = Labels::from([("service".to_owned(), "shop".to_owned())]);
+    let found = config.target_from_discovery(0, "x.a.test:8443", &labels).expect("a target");
+    assert_eq!(&*found.plan_name, "slow");
+    assert_eq!(found.plan, PlanSpec::Every(Duration::from_secs(3600)));
+    let labels_of = |name: &str| found.target.labels.get(name).map(String::as_str);
+    assert_eq!(labels_of("team"), Some("web"));
+    assert_eq!((labels_of("env"), labels_of("service")), (Some("prod"), Some("shop")));
+    let mail = config.target_from_discovery(0, "starttls+smtp://x.a.test", &Labels::new());
+    assert_eq!(mail.expect("mail").probes, [ProbeKind::Tls, ProbeKind::Dns]);
+    for (target, says) in [("x.b.test", "matches none of scope.names"), ("a b", "white space")] {
+        let error = config.target_from_discovery(0, target, &Labels::new()).expect_err(target);
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let reserved = Labels::from([("rule".to_owned(), "x".to_owned())]);
+    assert!(config.target_from_discovery(0, "x.a.test", &reserved).is_err());
+}
+
+#[test]
+fn a_reload_knows_what_it_changes() {
+    let old = read("targets: [{target: a.test}, {target: b.test}, {target: c.test}]\n");
+    let new = read(
+        "targets: [{target: d.test}, {target: b.test, plan: default}, {target: a.test, labels: {x: y}}]\n",
+    );
+    let diff = diff(&old.expect("old"), &new.expect("new"));
+    assert_eq!(diff.added, ["d.test"]);
+    assert_eq!(diff.removed, ["c.test"]);
+    assert_eq!(diff.changed, ["a.test"]);
+    assert_eq!(diff.untouched, ["b.test"]);
+}
+
+#[test]
+fn targets_of_the_command_line_are_their_own_scope_and_every_refusal_is_named() {
+    let targets = ["example.com", "127.0.0.1:8443", "a b", "example.com"].map(str::to_owned);
+    let errors = Config::from_targets(&targets, &AdHoc::default()).expect_err("refused");
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    let options = AdHoc {
+        allow_networks: vec!["127.0.0.0/8".parse().expect("a network")],
+        ..AdHoc::default()
+    };
+    let targets = ["example.com", "127.0.0.1:8443"].map(str::to_owned);
+    let config = Config::from_targets(&targets, &options).expect("a config");
+    assert_eq!(config.targets[0].probes, ProbeKind::ALL);
+    assert_eq!(config.targets[0].profile, ["standard"]);
+    assert!(!config.targets[1].probes.contains(&ProbeKind::Dns));
+}
+
+#[test]
+fn explain_shows_what_was_said_and_no_file_contents() {
+    let text = "targets: [{target: lab.example.com, hosts_file: hosts, ip: 4}]\n";
+    assert!(read(text).is_err());
+    let text =
+        "targets: [{target: lab.example.com, hosts_file: hosts, allow_network: 127.0.0.1}]\n";
+    let config = read(text).expect("a config");
+    let shown = config.target("lab.example.com").expect("the lab").to_json();
+    assert_eq!(shown["settings"]["hosts_file"], "/etc/secchi/hosts");
+    assert_eq!(shown["plan_spec"], json!({"every": "15m"}));
+    assert!(shown["settings"].get("ca_file").is_none());
+}
+
+#[test]
+fn an_empty_file_is_a_config_without_targets() {
+    for text in ["", "# nothing\n", "targets:\n", "---\n"] {
+        let config = read(text).map_err(|e| e.render(false)).expect(text);
+        assert!(config.targets.is_empty());
+    }
+}
+
+/// Puts an unknown key into every map of a file that uses every block: each must be refused.
+#[test]
+fn no_map_of_the_file_takes_an_unknown_key_in_silence() {
+    let found = DESIGN.match_indices('{').collect::<Vec<_>>();
+    let free = ["labels: {", "plans:      {", "external_labels: {", "ranges: {", "targets: {"];
+    for (at, _) in found {
+        let before = &DESIGN[..=at];
+        let text = format!("{before}zzz: {{}}, {}", &DESIGN[at + 1..]);
+        let open = free.iter().any(|name| before.ends_with(name));
+        let in_range = before.ends_with("tls-certificate-expiry: {");
+        if !open && !in_range {
+            let found = mistakes(&text);
+            assert!(found.iter().any(|m| m.contains("unknown key `zzz`")), "{text}\n{found:?}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,200}") {
+        if let Err(found) = read(&text) {
+            let _ = found.render(true);
+        }
+    }
+
+    /// Cuts and splices of a real file reach far deeper than random text.
+    #[test]
+    fn no_damaged_file_makes_it_panic(
+        from in 0..DESIGN.len(), to in 0..DESIGN.len(), at in 0..DESIGN.len(), junk in "\\PC{0,8}"
+    ) {
+        let mut text = DESIGN.to_owned();
+        let (from, to) = (from.min(to), from.max(to));
+        if text.is_char_boundary(from) && text.is_char_boundary(to) {
+            text.replace_range(from..to, "");
+        }
+        let at = at.min(text.len());
+        if text.is_char_boundary(at) {
+            text.insert_str(at, &junk);
+        }
+        if let Err(found) = read(&text) {
+            prop_assert!(found.has_errors());
+            let escape = char::from(0x1b);
+            prop_assert!(!found.render(false).contains(escape));
+        }
+    }
+}
