@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn ids_in_names_are_masked_and_the_weakest_flags_of_a_name_count() {
         assert_eq!(masked("SSESS1f2e3d4c5b6a7988"), "SSESS*");
-        assert_eq!(masked("a-123e4567-e89b-12d3-a456-426614174000-b"), "*b");
+        assert_eq!(masked("u_123e4567-e89b-12d3-a456-426614174000"), "u_*");
         assert_eq!(masked("deadbeefcafe"), "deadbeefcafe");
         assert_eq!(masked("v1_2"), "v1_2");
         let first = Fields::of(&[("Set-Cookie", "a=1; Secure; SameSite=Strict")]);

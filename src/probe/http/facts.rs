@@ -237,7 +237,7 @@ fn over_all_hops(seen: &Seen, now: DateTime<Utc>, measurements: &mut Measurement
 }
 
 /// What is unknown where the judged response is.
-const POSTURE: [&str; 10] = [
+pub(super) const POSTURE: [&str; 10] = [
     "coep",
     "cookies",
     "coop",

@@ -1,5 +1,7 @@
 //! Strict-Transport-Security (RFC 6797 §6.1, §8.1).
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::fields::{Fields, is_token, is_token_byte};
@@ -43,11 +45,11 @@ pub(super) fn read(fields: &Fields, is_heeded: bool) -> Hsts {
 
 fn parse(text: &str) -> Result<Hsts, &'static str> {
     let mut hsts = Hsts { present: true, valid: true, ..Hsts::default() };
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
     let mut max_age = None;
     for (name, value) in directives(text)? {
         let name = name.to_ascii_lowercase();
-        if seen.contains(&name) {
+        if !seen.insert(name.clone()) {
             return Err("repeated_directive");
         }
         match (&*name, value) {
@@ -58,7 +60,6 @@ fn parse(text: &str) -> Result<Hsts, &'static str> {
             ("includesubdomains" | "preload", Some(_)) => return Err("unexpected_value"),
             _ => {}
         }
-        seen.push(name);
     }
     hsts.max_age = max_age.ok_or("no_max_age")?;
     Ok(hsts)

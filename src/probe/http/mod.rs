@@ -55,7 +55,7 @@ pub fn agent(contact: &str) -> String {
     }
 }
 
-/// Takes one sample.
+/// Takes one sample: one request a URL, each over a connection of its own, bodies never read.
 pub async fn run(mut job: Job) -> Run {
     let start = Instant::now();
     let Some(address) = job.point.address else { return super::unresolved(&job.point) };

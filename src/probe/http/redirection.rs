@@ -29,7 +29,7 @@ pub(super) fn measure(seen: &Seen, measurements: &mut Measurements) {
         return;
     }
     let second = hops.next();
-    let last = hops.last().or(second).unwrap_or(first);
+    let last = hops.next_back().or(second).unwrap_or(first);
     let (to_https, count) = match &walk.failure {
         // Where it ends is not known; that a part of the way was https says nothing of that.
         Some(unknown) => (Err(unknown.clone()), Err(unknown.clone())),

@@ -63,11 +63,15 @@ pub(super) fn judge(
     if own.certificates.iter().any(|anchor| anchor == leaf) {
         dates(leaf, now)?;
     } else {
-        let path = match (verify(&ANCHORS), &own.store) {
-            (Err(_), Some(own)) => verify(own),
-            (path, _) => path,
-        };
-        path.map_err(|error| word(&error, leaf))?;
+        verify(&ANCHORS)
+            .or_else(|public| match own.store.as_ref().map(verify) {
+                // Whoever knows the issuer knows better what is wrong.
+                None | Some(Err(Error::InvalidCertificate(CertificateError::UnknownIssuer))) => {
+                    Err(public)
+                }
+                Some(path) => path,
+            })
+            .map_err(|error| word(&error, leaf))?;
     }
     verify_server_name(&parsed, name).map_err(|_| "hostname_mismatch")
 }

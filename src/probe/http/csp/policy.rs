@@ -1,6 +1,6 @@
 //! One policy as sent: directives with their values, repeats and oddities kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::source::{Source, is_host_like_keyword};
 
@@ -24,7 +24,7 @@ struct Directive {
 impl Policy {
     /// CSP3 §2.2.1, "parse a serialized CSP".
     pub(super) fn parse(text: &str) -> Self {
-        let mut policy = Self::default();
+        let (mut policy, mut seen) = (Self::default(), HashSet::new());
         for token in text.split(';') {
             let mut words = token.split_ascii_whitespace();
             let Some(name) = words.next() else { continue };
@@ -33,7 +33,7 @@ impl Policy {
                 continue;
             }
             let name = name.to_ascii_lowercase();
-            let repeats = policy.directives.iter().any(|known| known.name == name);
+            let repeats = !seen.insert(name.clone());
             let values = words.map(str::to_owned).collect();
             policy.directives.push(Directive { name, values, repeats });
         }

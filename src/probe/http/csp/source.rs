@@ -80,7 +80,10 @@ impl Source {
     fn bad(text: &str) -> Self {
         // Half a nonce is still fresh with each response.
         let is_nonce = text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("'nonce-"));
-        Self::Bad(if is_nonce && text.len() > 8 { "'nonce-*".to_owned() } else { text.to_owned() })
+        Self::Bad(match is_nonce && !text.ends_with("-'") {
+            true => "'nonce-*".to_owned(),
+            false => text.to_owned(),
+        })
     }
 
     /// Whether it allows any https host.
