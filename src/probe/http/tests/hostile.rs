@@ -174,10 +174,9 @@ async fn http_2_is_bounded_in_fields_too() {
 
 #[tokio::test]
 async fn a_head_full_of_directives_costs_no_time() {
-    let directives: String = (10_000..22_000).map(|n| format!("{n};")).collect();
-    let script = says(move |_| {
-        format!("HTTP/1.1 200 OK\r\nContent-Security-Policy: {}\r\n\r\n", directives)
-    });
+    let directives: String = (10_000..20_000).map(|n| format!("{n};")).collect();
+    let script =
+        says(move |_| format!("HTTP/1.1 200 OK\r\nContent-Security-Policy: {directives}\r\n\r\n"));
     let port = plain(script).await;
     let start = Instant::now();
     let facts = Lab::of(URL, &[(PORT, port)]).facts().await;

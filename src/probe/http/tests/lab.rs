@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::probe::dial::{Contact, Dialer, Guard, Outside, Resolve, Unbounded};
@@ -76,9 +76,17 @@ pub(super) async fn listener() -> (TcpListener, u16) {
     panic!("no free port");
 }
 
-/// A port that refuses.
-pub(super) async fn refusing() -> u16 {
-    listener().await.1
+/// A port that refuses: bound, so that no other test takes it, and nobody listens.
+pub(super) fn refusing() -> u16 {
+    for _ in 0..200 {
+        let port = fastrand::u16(10_000..32_000);
+        let socket = TcpSocket::new_v4().expect("a socket");
+        if socket.bind((Ipv4Addr::LOCALHOST, port).into()).is_ok() {
+            std::mem::forget(socket);
+            return port;
+        }
+    }
+    panic!("no free port");
 }
 
 /// A server without TLS; it ends with the test.

@@ -237,7 +237,7 @@ async fn http_that_does_not_answer_is_unknown_and_http_that_refuses_is_a_fact() 
     assert_eq!(facts["status"], 200);
     drop(silent);
 
-    let routes = [("site.test:80", refusing().await), ("site.test:443", https)];
+    let routes = [("site.test:80", refusing()), ("site.test:443", https)];
     let facts = Lab::of("site.test", &routes).trusting(pem).facts().await;
     assert_eq!(facts["redirection"]["http"], "refused");
     assert_eq!(facts["redirection"]["to_https"], Value::Null);
@@ -248,7 +248,7 @@ async fn http_that_does_not_answer_is_unknown_and_http_that_refuses_is_a_fact() 
 #[tokio::test]
 async fn where_https_refuses_http_is_judged_and_hsts_has_no_place() {
     let http = plain(ok("X-Frame-Options: DENY\r\n")).await;
-    let routes = [("site.test:80", http), ("site.test:443", refusing().await)];
+    let routes = [("site.test:80", http), ("site.test:443", refusing())];
     let facts = Lab::of("site.test", &routes).facts().await;
     assert_eq!(facts["https"]["served"], false);
     assert_eq!(facts["unknown"]["hsts"], "not_applicable: https is refused");
@@ -259,7 +259,7 @@ async fn where_https_refuses_http_is_judged_and_hsts_has_no_place() {
 
 #[tokio::test]
 async fn where_nothing_answers_the_sample_is_unknown() {
-    let (one, two) = (refusing().await, refusing().await);
+    let (one, two) = (refusing(), refusing());
     let unknown = Lab::of("site.test", &[("site.test:80", one), ("site.test:443", two)]).unknown();
     assert_eq!(unknown.await, Reason::Refused.into());
     let mail = Lab::of("starttls+smtp://site.test", &[]).unknown().await;
