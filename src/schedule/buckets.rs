@@ -307,8 +307,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_window_of_any_length_holds_more_than_rate_and_burst(
-            hertz in 0.1_f64..100.0,
-            pauses in prop::collection::vec(0_u64..2_000, 1..200),
+            hertz in 0.1_f64..10.0,
+            pauses in prop::collection::vec(0_u64..2_000, 1..40),
         ) {
             let mut buckets = Buckets::new(Budget::flat(rate(hertz)));
             let mut now = Instant::now();
