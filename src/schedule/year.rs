@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 
-use super::{Plan, PlanSpec, Queue, Seed};
+use super::{BudgetSpec, Plan, PlanSpec, Queue, Rate, Seed, WindowSpec};
 use crate::target::PointKey;
 
 const SEED: Seed = Seed(*b"one year of them");
@@ -28,6 +28,46 @@ fn year_of(plan: &Plan, key: PointKey) -> Vec<DateTime<Utc>> {
         now = slot.due;
     }
     due
+}
+
+/// The config of DESIGN §5, word for word, and what must not pass for it.
+#[test]
+fn the_config_of_the_design_is_read_from_yaml() {
+    let plans: std::collections::BTreeMap<String, PlanSpec> = serde_saphyr::from_str(
+        "{fast: {every: 5m}, night: {cron: \"0 2 * * *\", time_zone: Europe/Paris}, \
+         sure: {detect: {within: 1h, prevalence: 10%, confidence: 99%}}}",
+    )
+    .expect("plans");
+    assert!(plans.len() == 3 && plans.values().all(|plan| plan.compile().is_ok()));
+    let budgets = "{per_address: {tls: 2/s, http: 2/s, ports: 20/s, dns: 5/s}, per_network: 50/s, \
+         total: 200/s}";
+    let budgets: BudgetSpec = serde_saphyr::from_str(budgets).expect("budgets");
+    assert_eq!(budgets.compile(), BudgetSpec::default().compile());
+    let one: BudgetSpec = serde_saphyr::from_str("per_address: 30/m").expect("budgets");
+    assert_eq!(one.compile().per_address.map(Rate::hertz), [0.5; 4]);
+    let window = "{cron: \"0 3 * * 0\", lasts: 2h, targets: {env: staging}, effect: mute}";
+    let window: WindowSpec = serde_saphyr::from_str(window).expect("a window");
+    assert!(window.compile().is_ok());
+    for (yaml, says) in [
+        ("evry: 5m", "every"),
+        ("every: 5", "no duration"),
+        ("detect: {within: 1h, prevalence: 10, confidence: 99%}", "no share"),
+        ("detect: {within: 1h, prevalence: 100%, confidence: 99%}", "below 100%"),
+    ] {
+        let error = serde_saphyr::from_str::<PlanSpec>(yaml).expect_err(yaml).to_string();
+        assert!(error.contains(says), "{yaml}: {error}");
+    }
+}
+
+#[test]
+fn the_schemas_refuse_unknown_keys_as_the_reader_does() {
+    for schema in [
+        schemars::schema_for!(PlanSpec),
+        schemars::schema_for!(BudgetSpec),
+        schemars::schema_for!(WindowSpec),
+    ] {
+        assert_eq!(schema.get("additionalProperties"), Some(&false.into()));
+    }
 }
 
 type Matches = fn(NaiveDateTime) -> bool;

@@ -12,6 +12,8 @@ mod state;
 mod tests;
 mod voice;
 
+use std::collections::BTreeSet;
+
 use tokio::time::Instant;
 
 use self::ask::Ask;
@@ -38,13 +40,15 @@ pub async fn run(job: Job) -> Run {
         excess = addresses.len().saturating_sub(MAX_ADDRESSES);
         addresses.truncate(MAX_ADDRESSES);
     }
+    let mut once = BTreeSet::new();
+    addresses.retain(|address| once.insert(*address));
     let asks: Vec<Ask> = addresses.iter().map(|address| Ask::of(&job, *address)).collect();
     let scanner = Scanner::of(&job);
     let states = scanner.scan(&asks, job.seed).await;
     let mut past = Past::read(job.memory.as_ref());
     let looks = asks.into_iter().zip(states).map(|(ask, (states, answers_everywhere))| {
         let unstable = past.learn(ask.address, &states, job.now);
-        Look { ask, states, answers_everywhere, unstable }
+        Look::new(ask, states, answers_everywhere, unstable)
     });
     let looks: Vec<Look> = looks.collect();
     let outcome = report::outcome(&looks, excess);

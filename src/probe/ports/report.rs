@@ -18,10 +18,10 @@ const MOST_DOUBTS: usize = 64;
 /// One address, looked at.
 #[derive(Clone, Debug)]
 pub(super) struct Look {
-    pub(super) ask: Ask,
-    pub(super) states: BTreeMap<Port, State>,
-    pub(super) answers_everywhere: bool,
-    pub(super) unstable: BTreeSet<Port>,
+    ask: Ask,
+    states: BTreeMap<Port, State>,
+    host: Host,
+    unstable: BTreeSet<Port>,
 }
 
 /// What is known of the host itself.
@@ -34,38 +34,48 @@ enum Host {
     Up,
 }
 
-impl Look {
-    fn host(&self) -> Host {
-        if self.answers_everywhere {
-            return Host::AnswersEverywhere;
+impl Host {
+    fn of(states: &BTreeMap<Port, State>, answers_everywhere: bool) -> Self {
+        if answers_everywhere {
+            return Self::AnswersEverywhere;
         }
-        if self.states.values().any(State::is_sign_of_life) {
-            return Host::Up;
+        if states.values().any(State::is_sign_of_life) {
+            return Self::Up;
         }
-        let unasked = self.states.values().find_map(|state| match state {
-            State::NotMeasured(unknown) => Some(unknown.clone()),
-            _ => None,
-        });
-        match unasked {
-            Some(unknown) => Host::Unknown(unknown),
+        match states.values().find_map(State::not_measured) {
+            Some(unknown) => Self::Unknown(unknown.clone()),
             // That UDP ports are silent is no sign of anything.
-            None if self.states.keys().all(|port| port.transport == Transport::Udp) => {
-                Host::Unknown(Reason::NotObserved.into())
+            None if states.keys().all(|port| port.transport == Transport::Udp) => {
+                Self::Unknown(Reason::NotObserved.into())
             }
-            None => Host::Down,
+            None => Self::Down,
         }
+    }
+}
+
+impl Look {
+    pub(super) fn new(
+        ask: Ask,
+        states: BTreeMap<Port, State>,
+        answers_everywhere: bool,
+        unstable: BTreeSet<Port>,
+    ) -> Self {
+        let host = Host::of(&states, answers_everywhere);
+        Self { ask, states, host, unstable }
     }
 
     /// Why the state of a port is not known, if it is not.
     fn doubt(&self, port: Port) -> Option<Unknown> {
-        match (self.states.get(&port), self.host()) {
+        match (self.states.get(&port), &self.host) {
             (_, Host::Down) => Some(Reason::HostDown.into()),
             (None, _) => Some(Reason::NotObserved.into()),
             (Some(State::NotMeasured(unknown)), _) => Some(unknown.clone()),
             (Some(State::Forged), _) => Some(Unknown::new(Reason::Inconsistent, "handshake only")),
             (Some(State::Silent), _) => Some(Reason::Timeout.into()),
             // Without a sign of life, silence is the network's as much as the port's.
-            (Some(State::Dropped | State::Rejected), Host::Unknown(unknown)) => Some(unknown),
+            (Some(State::Dropped | State::Rejected), Host::Unknown(unknown)) => {
+                Some(unknown.clone())
+            }
             (Some(_), _) => None,
         }
     }
@@ -81,8 +91,8 @@ impl Look {
         matches!(self.states.get(&port), Some(State::Open(_)))
     }
 
-    fn list(&self, host: &Host, wanted: impl Fn(&State) -> bool) -> Vec<String> {
-        let is_down = *host == Host::Down;
+    fn list(&self, wanted: impl Fn(&State) -> bool) -> Vec<String> {
+        let is_down = self.host == Host::Down;
         let of = |state: &State| match is_down {
             true => wanted(&State::NotMeasured(Reason::HostDown.into())),
             false => wanted(state),
@@ -91,7 +101,6 @@ impl Look {
     }
 
     fn to_json(&self) -> Value {
-        let host = self.host();
         let open = self.opens().map(|(port, voice)| {
             json!({
                 "port": port.number,
@@ -103,19 +112,19 @@ impl Look {
         });
         json!({
             "address": self.ask.address,
-            "host": match host {
+            "host": match self.host {
                 Host::AnswersEverywhere => Some("answers_everywhere"),
                 Host::Down => Some("down"),
                 Host::Unknown(_) => None,
                 Host::Up => Some("up"),
             },
             "open": open.collect::<Vec<_>>(),
-            "closed": self.list(&host, |state| *state == State::Closed),
+            "closed": self.list(|state| *state == State::Closed),
             "filtered":
-                self.list(&host, |state| matches!(state, State::Dropped | State::Rejected)),
-            "open_or_filtered": self.list(&host, |state| *state == State::Silent),
-            "not_measured": self.list(&host, |state| matches!(state, State::NotMeasured(_))),
-            "forged": self.list(&host, |state| *state == State::Forged),
+                self.list(|state| matches!(state, State::Dropped | State::Rejected)),
+            "open_or_filtered": self.list(|state| *state == State::Silent),
+            "not_measured": self.list(|state| matches!(state, State::NotMeasured(_))),
+            "forged": self.list(|state| *state == State::Forged),
             "unstable": ranges(self.unstable.iter().copied()),
         })
     }
@@ -123,32 +132,19 @@ impl Look {
 
 /// The sample's outcome: unknown as a whole only where no address told anything.
 pub(super) fn outcome(looks: &[Look], excess: usize) -> Outcome {
-    let hosts: Vec<Host> = looks.iter().map(Look::host).collect();
-    let told =
-        |look: &Look| look.states.values().any(|state| !matches!(state, State::NotMeasured(_)));
-    let is_measured =
-        looks.iter().zip(&hosts).any(|(look, host)| *host != Host::Down && told(look));
-    if !is_measured {
-        let down = hosts.contains(&Host::Down).then(|| Reason::HostDown.into());
-        let unasked = hosts.iter().find_map(|host| match host {
-            Host::Unknown(unknown) => Some(unknown.clone()),
-            _ => None,
-        });
-        let nothing = || Unknown::new(Reason::OutOfScope, "no port may be asked");
-        return Outcome::Unknown(down.or(unasked).unwrap_or_else(nothing));
+    let told = |look: &Look| look.states.values().any(|state| state.not_measured().is_none());
+    if !looks.iter().any(|look| look.host != Host::Down && told(look)) {
+        return Outcome::Unknown(nothing(looks));
     }
     let mut measured = Measurements::new();
     measured.set("addresses", looks.iter().map(Look::to_json).collect::<Vec<_>>());
-    for (look, host) in looks.iter().zip(&hosts) {
+    for look in looks {
         let address = Path::of("addresses").join(&look.ask.address.to_string());
-        if let Host::Unknown(unknown) = host {
+        if let Host::Unknown(unknown) = &look.host {
             measured.set_unknown(address.clone().join("host").to_string(), unknown.clone());
         }
-        let unasked = look.states.keys().find_map(|port| match look.states.get(port) {
-            Some(State::NotMeasured(unknown)) => Some(unknown.clone()),
-            _ => None,
-        });
-        let why = if *host == Host::Down { Some(Reason::HostDown.into()) } else { unasked };
+        let unasked = look.states.values().find_map(State::not_measured).cloned();
+        let why = if look.host == Host::Down { Some(Reason::HostDown.into()) } else { unasked };
         if let Some(unknown) = why {
             measured.set_unknown(address.join("open").to_string(), unknown);
         }
@@ -163,6 +159,18 @@ pub(super) fn outcome(looks: &[Look], excess: usize) -> Outcome {
         doubt(&mut measured, fact, doubts, excess);
     }
     Outcome::Measured(measured)
+}
+
+/// Why no address told anything.
+fn nothing(looks: &[Look]) -> Unknown {
+    if looks.iter().any(|look| look.host == Host::Down) {
+        return Reason::HostDown.into();
+    }
+    let unasked = looks.iter().find_map(|look| match &look.host {
+        Host::Unknown(unknown) => Some(unknown.clone()),
+        _ => None,
+    });
+    unasked.unwrap_or_else(|| Unknown::new(Reason::OutOfScope, "no port may be asked"))
 }
 
 /// Items found, and the ports of which it cannot be said whether they belong to them.
@@ -236,7 +244,7 @@ fn exposure(looks: &[Look]) -> Found {
                     "port": port.to_string(),
                     "service": voice.service,
                 })),
-                "none" if voice.service == "unknown" && common::is_risky(port.number) => {
+                "none" if leaves_question(port, voice.service) => {
                     doubts.insert(port, Reason::NotObserved.into());
                 }
                 _ => {}
@@ -244,6 +252,14 @@ fn exposure(looks: &[Look]) -> Found {
         }
     }
     (items, doubts)
+}
+
+fn leaves_question(port: Port, service: &str) -> bool {
+    match service {
+        "nats" | "rsync" | "vnc" => true,
+        "unknown" => common::is_risky(port.number),
+        _ => false,
+    }
 }
 
 /// Ports open on some address of one family and, for certain, on none of the other's.
@@ -292,7 +308,7 @@ mod tests {
             expected: None,
         };
         let states = states.into_iter().map(|(number, state)| (Port::tcp(number), state));
-        Look { ask, states: states.collect(), answers_everywhere: false, unstable: BTreeSet::new() }
+        Look::new(ask, states.collect(), false, BTreeSet::new())
     }
 
     fn pinned(mut look: Look, required: &[u16], allowed: &[u16]) -> Look {
@@ -426,6 +442,16 @@ mod tests {
         assert!(json["unknown"]["unexpected"].is_string());
         assert!(json["unknown"].as_object().expect("a map").len() < 10);
         assert_eq!(json["addresses"][0]["not_measured"], json!(["1000-1999/tcp"]));
+    }
+
+    #[test]
+    fn a_full_scan_of_a_silent_firewall_is_reported_in_no_time() {
+        let mut silent = look("192.0.2.1", [(65_535, State::Closed)]);
+        silent.states.extend((1..=65_534).map(|number| (Port::tcp(number), State::Dropped)));
+        let json = measured(&[pinned(silent, &[443], &[443])]);
+        assert_eq!(json["addresses"][0]["filtered"], json!(["1-65534/tcp"]));
+        assert_eq!(json["missing"][0]["port"], "443/tcp");
+        assert_eq!(json.get("unknown"), None);
     }
 
     #[test]

@@ -56,6 +56,14 @@ impl State {
         }
     }
 
+    /// Why it could not be asked, if it could not.
+    pub(super) fn not_measured(&self) -> Option<&Unknown> {
+        match self {
+            Self::NotMeasured(unknown) => Some(unknown),
+            _ => None,
+        }
+    }
+
     /// Whether the host itself must have answered.
     pub(super) fn is_sign_of_life(&self) -> bool {
         matches!(self, Self::Closed | Self::Forged | Self::Open(_))

@@ -15,7 +15,8 @@ use crate::probe::{Job, Memory, Run};
 use crate::sample::Outcome;
 use crate::target::{Point, ProbeKind, Settings, Target};
 
-const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// An address of loopback that no other test listens on, so that no scan disturbs one.
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
 
 /// A free port that no client port can collide with.
 async fn listener() -> (TcpListener, u16) {
@@ -44,7 +45,7 @@ async fn greeter(greeting: &'static [u8]) -> (u16, JoinHandle<()>) {
 }
 
 fn job(settings: Settings, outside: Outside) -> Job {
-    let mut target = Target::new("127.0.0.1:1".parse().expect("a target"));
+    let mut target = Target::new("127.0.0.77:1".parse().expect("a target"));
     target.settings = Arc::new(settings);
     let dialer = Dialer::new(
         outside,
@@ -77,7 +78,7 @@ async fn open_and_refused_ports_are_told_apart_and_banners_are_harmless() {
     let run = run(job(settings(&format!("{hostile},{closed}")), Unbounded::outside())).await;
     let json = measured(&run);
     let address = &json["addresses"][0];
-    assert_eq!((&address["address"], &address["host"]), (&json!("127.0.0.1"), &json!("up")));
+    assert_eq!((&address["address"], &address["host"]), (&json!("127.0.0.77"), &json!("up")));
     assert_eq!(
         address["open"],
         json!([{
@@ -146,10 +147,10 @@ async fn pins_make_ports_unexpected_and_missing() {
     let (open, _server) = greeter(b"+OK\r\n").await;
     let closed = free_port().await;
     let mut settings = settings(&format!("{open},{closed}"));
-    let pins = json!({ "127.0.0.1": { "ports": { "exact": [closed] } } });
+    let pins = json!({ "127.0.0.77": { "ports": { "exact": [closed] } } });
     settings.pins = serde_json::from_value(pins).expect("pins");
     let json = measured(&run(job(settings, Unbounded::outside())).await);
-    let address = "127.0.0.1";
+    let address = "127.0.0.77";
     let unexpected =
         json!([{ "address": address, "port": format!("{open}/tcp"), "service": "pop3" }]);
     assert_eq!(json["unexpected"], unexpected);
@@ -175,7 +176,7 @@ fn no_scan() -> Outside {
 #[tokio::test]
 async fn where_scanning_is_not_allowed_only_pinned_and_own_ports_are_asked() {
     let (open, _server) = greeter(b"").await;
-    let pins = json!({ "127.0.0.1": { "ports": { "contains": [open] } } });
+    let pins = json!({ "127.0.0.77": { "ports": { "contains": [open] } } });
     let pins = serde_json::from_value(pins).expect("pins");
     let unnamed = Settings { pins, ..Settings::default() };
     let run_unnamed = run(job(unnamed, no_scan())).await;
@@ -186,7 +187,7 @@ async fn where_scanning_is_not_allowed_only_pinned_and_own_ports_are_asked() {
     // What was asked for by name and refused is said to be so.
     let json = measured(&run(job(settings(&format!("1,{open}")), no_scan())).await);
     assert_eq!(json["addresses"][0]["not_measured"], json!([format!("{open}/tcp")]));
-    let reason = &json["unknown"]["addresses[127.0.0.1].open"];
+    let reason = &json["unknown"]["addresses[127.0.0.77].open"];
     assert_eq!(reason, "out_of_scope: not in scope.networks");
 }
 
