@@ -15,5 +15,6 @@ pub mod finding;
 pub mod ledger;
 pub mod probe;
 pub mod sample;
+pub mod schedule;
 pub mod target;
 pub mod telemetry;
