@@ -17,5 +17,6 @@ pub mod inventory;
 pub mod ledger;
 pub mod probe;
 pub mod sample;
+pub mod schedule;
 pub mod target;
 pub mod telemetry;
