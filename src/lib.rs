@@ -11,6 +11,7 @@
 //! Arrows point one way. A probe knows nothing of config files, rules, storage or metrics; a rule
 //! knows nothing of sockets; only the ledger holds state.
 
+pub mod alert;
 pub mod finding;
 pub mod ledger;
 pub mod probe;
