@@ -18,3 +18,4 @@ pub mod probe;
 pub mod sample;
 pub mod target;
 pub mod telemetry;
+pub mod web;
