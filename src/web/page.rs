@@ -24,7 +24,8 @@ pub(super) async fn start(
     params: Result<Query<Params>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(params) = params.map_err(|rejection| Problem::bad(rejection.body_text()))?;
-    let params = Params { state: params.state.clone().or_else(|| Some("open".to_owned())), ..params };
+    let params =
+        Params { state: params.state.clone().or_else(|| Some("open".to_owned())), ..params };
     let filter = params.filter(ROWS + 1)?;
     let mut findings = site.read(move |view| view.findings(&filter)).await?;
     let more = findings.len() > ROWS;
