@@ -95,7 +95,7 @@ pub(super) enum Access {
 /// What is known of the one who asks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Asker<'t> {
-    /// Both ends of the connection are loopback addresses.
+    /// The listener and the asker have loopback addresses.
     pub(super) is_local: bool,
     /// Passed basic auth, or showed a certificate that the web config asks for and verifies.
     pub(super) is_known: bool,

@@ -25,7 +25,7 @@ pub(super) struct Actor(pub(super) String);
 /// What the connection says of the asker.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Connection {
-    /// Both ends are loopback addresses.
+    /// The listener and the asker have loopback addresses.
     pub(super) is_local: bool,
     /// Showed a certificate that we verified.
     pub(super) has_certificate: bool,
@@ -82,7 +82,11 @@ async fn admit(
         _ => (false, None),
     };
     let is_known = is_user || (connection.has_certificate && loaded.verifies_clients());
-    let asker = Asker { is_local: connection.is_local, is_known, token };
+    // Behind a proxy on this machine everybody looks local: good enough to read what the operator
+    // put behind it, not to change anything.
+    let is_forwarded = FORWARDED.iter().any(|name| request.headers.contains_key(*name));
+    let is_local = connection.is_local && !(is_forwarded && matches!(access, Access::Write(_)));
+    let asker = Asker { is_local, is_known, token };
     let rules = Rules {
         has_users: !users.is_empty(),
         has_tokens: !applied.settings.tokens.is_empty(),
@@ -183,4 +187,5 @@ fn dress(mut answer: Response, loaded: &Loaded) -> Response {
     answer
 }
 
+const FORWARDED: [&str; 3] = ["forwarded", "x-forwarded-for", "x-real-ip"];
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

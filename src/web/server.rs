@@ -1,7 +1,6 @@
 //! The listener: bounded in connections, header time and body, drained at the end.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +36,8 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) {
     let router = router(site, Arc::clone(&security));
+    // What listens beyond loopback is taken for reachable by all, whoever comes first.
+    let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let open = TaskTracker::new();
     loop {
@@ -64,7 +65,8 @@ pub async fn serve(
         };
         open.spawn(async move {
             let _place = place;
-            guest.serve(stream, peer).await;
+            let is_local = is_loopback && peer.ip().to_canonical().is_loopback();
+            guest.serve(stream, is_local).await;
         });
     }
     drop(listener);
@@ -80,14 +82,10 @@ struct Guest {
 }
 
 impl Guest {
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self, stream: TcpStream, is_local: bool) {
         self.security.refresh().await;
         let loaded = self.security.current();
-        let is_local = |address: SocketAddr| address.ip().to_canonical().is_loopback();
-        let connection = Connection {
-            is_local: is_local(peer) && stream.local_addr().is_ok_and(is_local),
-            has_certificate: false,
-        };
+        let connection = Connection { is_local, has_certificate: false };
         let _ = stream.set_nodelay(true);
         let Some(config) = loaded.tls.clone() else {
             return self.exchange(stream, connection, false).await;

@@ -1,6 +1,6 @@
 //! The plan against a model of Alertmanager and a pager, through every kind of fault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::fakes::{alert, epoch, is_pending, record, resolved};
 use crate::alert::Timing;
 use crate::alert::member::Member;
-use crate::alert::plan::{Context, ReceiverState, plan};
+use crate::alert::plan::{Context, GroupKey, ReceiverState, plan};
 use crate::ledger::{Ack, AlertState, OutboxRow};
 use crate::sample::Severity;
 
@@ -205,6 +205,68 @@ impl Alertmanager {
 }
 
 const TICK: TimeDelta = TimeDelta::seconds(5);
+
+/// A webhook that takes what it is sent, or fails: what it heard last of each set of labels.
+fn webhook_turn(
+    now: DateTime<Utc>,
+    rows: &mut [OutboxRow],
+    groups: &mut HashMap<GroupKey, DateTime<Utc>>,
+    works: bool,
+    heard: &mut BTreeMap<String, AlertState>,
+) -> usize {
+    let pending = rows.iter().filter(|row| is_pending(row, now)).cloned().collect();
+    let receiver = ReceiverState::Webhook(groups);
+    let timing = Timing::default();
+    let plan = plan(pending, &Context { now, receiver, send_resolved: true, timing: &timing });
+    let count = plan.batches.len();
+    for batch in plan.batches.into_iter().filter(|_| works) {
+        for entry in &batch.entries {
+            heard.insert(entry.alert.labels["target"].clone(), entry.state);
+            for (id, state) in &entry.accepts {
+                let row = rows.iter_mut().find(|row| row.alert.id == *id).expect("a known id");
+                record(row, &Ack { id: id.clone(), state: *state, at: now, refused: None });
+            }
+        }
+        groups.insert(batch.group.expect("webhooks have groups").key, now);
+    }
+    count
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_webhook_hears_the_last_state_once_it_works_and_then_nothing_more(
+        steps in proptest::collection::vec((0..4_usize, any::<bool>(), 1..30_i64), 1..40),
+    ) {
+        let mut world = World::new(false);
+        let (mut groups, mut heard) = (HashMap::new(), BTreeMap::new());
+        for (n, works, seconds) in steps {
+            world.toggle(n);
+            world.now += TimeDelta::seconds(seconds);
+            if !works && seconds % 3 == 0 {
+                groups.clear();
+            }
+            webhook_turn(world.now, &mut world.rows, &mut groups, works, &mut heard);
+        }
+        for _ in 0..3 {
+            world.now += TimeDelta::seconds(61);
+            webhook_turn(world.now, &mut world.rows, &mut groups, true, &mut heard);
+        }
+        for row in &world.rows {
+            prop_assert_eq!(row.delivery.accepted, Some(row.alert.state), "{}", row.alert.id);
+        }
+        for (name, state) in &heard {
+            let fires = world.rows.iter().any(|row| {
+                row.alert.labels["target"] == *name && row.alert.state == AlertState::Firing
+            });
+            prop_assert_eq!(*state == AlertState::Firing, fires, "wrong about {}", name);
+        }
+        world.now += TimeDelta::seconds(61);
+        let late = webhook_turn(world.now, &mut world.rows, &mut groups, true, &mut heard);
+        prop_assert_eq!(late, 0);
+    }
+}
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]

@@ -92,10 +92,13 @@ impl View for MemoryView {
     }
 }
 
+/// What was changed, and by whom.
+type Notes = Arc<Mutex<Vec<(&'static str, String)>>>;
+
 /// Answers every command; those that change something are noted as (what, who).
-fn daemon() -> (mpsc::Sender<Command>, Arc<Mutex<Vec<(&'static str, String)>>>) {
+fn daemon() -> (mpsc::Sender<Command>, Notes) {
     let (sender, mut commands) = mpsc::channel(8);
-    let notes: Arc<Mutex<Vec<(&'static str, String)>>> = Arc::default();
+    let notes: Notes = Arc::default();
     let noted = Arc::clone(&notes);
     tokio::spawn(async move {
         while let Some(command) = commands.recv().await {
@@ -211,7 +214,7 @@ pub(super) fn settings() -> Settings {
 /// A site with its fakes.
 pub(super) struct House {
     pub(super) site: Arc<Site>,
-    pub(super) notes: Arc<Mutex<Vec<(&'static str, String)>>>,
+    pub(super) notes: Notes,
     pub(super) latest: Arc<Latest>,
     pub(super) metrics: Arc<Metrics>,
 }

@@ -80,6 +80,8 @@ async fn without_tokens_only_a_local_reload_changes_anything() {
     let house = House::new(Settings::default());
     assert_eq!(house.near("POST", "/-/reload").status().await, 200);
     assert_eq!(house.far("POST", "/-/reload").status().await, 401);
+    let forwarded = house.near("POST", "/-/reload").with("x-forwarded-for", "203.0.113.9");
+    assert_eq!(forwarded.status().await, 401);
     let mark = house.near("POST", "/api/v1/deployments").json(&json!({ "service": "shop" }));
     assert_eq!(mark.status().await, 401);
 }
