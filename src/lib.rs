@@ -12,6 +12,7 @@
 //! knows nothing of sockets; only the ledger holds state.
 
 pub mod config;
+pub mod alert;
 pub mod finding;
 pub mod inventory;
 pub mod ledger;
@@ -20,3 +21,4 @@ pub mod sample;
 pub mod schedule;
 pub mod target;
 pub mod telemetry;
+pub mod web;

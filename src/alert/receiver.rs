@@ -1,0 +1,138 @@
+//! Where alerts go. Plain structs; the config room makes them.
+
+use std::fmt;
+use std::time::Duration;
+
+use url::Url;
+
+/// One receiver of alerts.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    /// Its name in metrics, logs and the outbox. Two receivers never share one.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Whether it hears of resolves.
+    pub send_resolved: bool,
+    /// How it is reached.
+    pub http: HttpSettings,
+}
+
+/// The two kinds of receivers. Debug shows no more of an address than its origin: the path of a
+/// webhook is often its password.
+#[derive(Clone)]
+#[non_exhaustive]
+pub enum Kind {
+    /// One member of an Alertmanager cluster, API v2. Each member is a receiver of its own.
+    Alertmanager {
+        /// Its base, with path prefix; `/api/v2/alerts` is added.
+        url: Url,
+    },
+    /// Anything that takes Alertmanager's webhook body, version 4.
+    Webhook {
+        /// Where it is posted.
+        url: Url,
+        /// Signs the body.
+        hmac_key: Option<Secret>,
+    },
+}
+
+impl Kind {
+    /// The configured address.
+    pub fn url(&self) -> &Url {
+        match self {
+            Self::Alertmanager { url } | Self::Webhook { url, .. } => url,
+        }
+    }
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self {
+            Self::Alertmanager { .. } => "Alertmanager",
+            Self::Webhook { .. } => "Webhook",
+        };
+        write!(f, "{kind}({})", self.url().origin().ascii_serialization())
+    }
+}
+
+/// Prometheus' `http_config`, secrets already read.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// `authorization`: type (`Bearer`) and credentials.
+    pub authorization: Option<(String, Secret)>,
+    /// `basic_auth`: user and password.
+    pub basic_auth: Option<(String, Secret)>,
+    /// `tls_config.ca_file`: the only anchors, if set.
+    pub ca_pem: Option<Vec<u8>>,
+    /// `tls_config.cert_file` and `key_file`.
+    pub client_pem: Option<(Vec<u8>, Secret)>,
+    /// `tls_config.server_name`: SNI and the name the certificate must cover.
+    pub server_name: Option<String>,
+    /// `tls_config.insecure_skip_verify`.
+    pub insecure_skip_verify: bool,
+    /// `proxy_url`; the environment's proxies are never used.
+    pub proxy_url: Option<Url>,
+    /// One request, connect to last byte.
+    pub timeout: Duration,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            authorization: None,
+            basic_auth: None,
+            ca_pem: None,
+            client_pem: None,
+            server_name: None,
+            insecure_skip_verify: false,
+            proxy_url: None,
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Bytes that are never printed.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(Vec<u8>);
+
+impl Secret {
+    /// Takes the bytes.
+    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes, for the one place that uses them.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<secret>")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_never_shows_a_secret() {
+        let http = HttpSettings {
+            authorization: Some(("Bearer".into(), Secret::new("hunter2"))),
+            basic_auth: Some(("me".into(), Secret::new("hunter2"))),
+            ..HttpSettings::default()
+        };
+        let url = Url::parse("https://hooks.example.com/hunter2").expect("a URL");
+        let receiver = Receiver {
+            name: "x".into(),
+            kind: Kind::Webhook { url, hmac_key: Some(Secret::new("hunter2")) },
+            send_resolved: true,
+            http,
+        };
+        let text = format!("{receiver:?}");
+        assert!(text.contains("<secret>") && !text.contains("hunter2") && !text.contains("104"));
+    }
+}
