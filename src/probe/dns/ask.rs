@@ -1,9 +1,10 @@
 //! One question to one server: UDP, once more if nobody answers, TCP where it must be.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -67,6 +68,7 @@ pub(super) struct Asker {
     now: DateTime<Utc>,
     rng: Mutex<fastrand::Rng>,
     left: AtomicU32,
+    silent: Mutex<BTreeSet<SocketAddr>>,
 }
 
 impl Asker {
@@ -77,7 +79,13 @@ impl Asker {
             now,
             rng: Mutex::new(fastrand::Rng::with_seed(seed)),
             left: AtomicU32::new(MAX_QUESTIONS),
+            silent: Mutex::default(),
         }
+    }
+
+    /// Whether a question of this sample met silence there; who has a choice asks others first.
+    pub(super) fn is_silent(&self, server: &Server) -> bool {
+        locked(&self.silent).contains(&server.address)
     }
 
     /// Questions asked so far.
@@ -174,6 +182,7 @@ impl Asker {
                 done => return done,
             }
         }
+        locked(&self.silent).insert(server.address);
         Err(Failure::Fault(fault))
     }
 
@@ -256,9 +265,12 @@ impl Asker {
     }
 
     fn with_rng<T>(&self, draw: impl FnOnce(&mut fastrand::Rng) -> T) -> T {
-        let mut rng = self.rng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        draw(&mut rng)
+        draw(&mut locked(&self.rng))
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the datagrams of one exchange came to.

@@ -81,7 +81,7 @@ impl<'a> Walk<'a> {
 
     /// Follows an alias that an authority gave to its end.
     pub(super) async fn follow(&self, from: &Name, target: &Name, kind: RecordType) -> Seen {
-        self.search(target, kind, &[], &[from.clone()]).await.map(|found| found.answer)
+        self.search(target, kind, &[], std::slice::from_ref(from)).await.map(|found| found.answer)
     }
 
     /// A server of the delegation path.
@@ -181,6 +181,7 @@ impl<'a> Walk<'a> {
         }
         let mut rng = fastrand::Rng::with_seed(self.asker.random());
         rng.shuffle(&mut servers);
+        servers.sort_by_key(|server| self.asker.is_silent(server));
         servers
     }
 

@@ -143,7 +143,7 @@ fn held(
         return depart("removed", json!(must));
     }
     if let Some(within) = pin.within.as_ref().map(normal)
-        && let Some(kind) = departs(&none, &within, seen).or(vanished(seen))
+        && let Some(kind) = departs(&none, &within, seen).or_else(|| vanished(seen))
     {
         return depart(kind, json!(within));
     }
@@ -153,7 +153,7 @@ fn held(
                 .parse::<IpAddr>()
                 .is_ok_and(|address| prefixes.iter().any(|net| net.contains(&address)))
         });
-        if let Some(kind) = outside.then_some("added").or(vanished(seen)) {
+        if let Some(kind) = outside.then_some("added").or_else(|| vanished(seen)) {
             return depart(kind, json!(prefixes));
         }
     }

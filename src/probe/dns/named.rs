@@ -77,6 +77,12 @@ impl Found {
     }
 }
 
+/// What is asked at one zone's authorities.
+struct Questions {
+    cut: Arc<Cut>,
+    wanted: Vec<(Name, RecordType)>,
+}
+
 /// Names and types to ask for: the target's addresses and alias, and whatever is pinned.
 fn wanted(name: &Name, settings: &Settings) -> Vec<(Name, RecordType)> {
     let mut wanted: Vec<(Name, RecordType)> = [RecordType::A, RecordType::AAAA, RecordType::CNAME]
@@ -105,19 +111,19 @@ async fn authorities(
     wanted: &[(Name, RecordType)],
 ) -> Result<Found, Unknown> {
     let home = walk.zone_of(name).await?;
-    let mut zones: BTreeMap<Name, (Arc<Cut>, Vec<(Name, RecordType)>)> = BTreeMap::new();
+    let mut zones: BTreeMap<Name, Questions> = BTreeMap::new();
     let mut lost = Vec::new();
     for (name, kind) in wanted {
         match walk.zone_of(&answer::zone_side(name, *kind)).await {
             Ok(cut) => zones
                 .entry(cut.name.clone())
-                .or_insert_with(|| (cut, Vec::new()))
-                .1
+                .or_insert_with(|| Questions { cut, wanted: Vec::new() })
+                .wanted
                 .push((name.clone(), *kind)),
             Err(why) => lost.push((name.clone(), *kind, why)),
         }
     }
-    let (_, own) = zones.remove(&home.name).unwrap_or((home.clone(), Vec::new()));
+    let own = zones.remove(&home.name).map(|own| own.wanted).unwrap_or_default();
     // A registry's servers are not ours to try: a name that is not delegated is asked for only.
     let whole = home.name == *name || home.name.iter().count() > 1;
     let first = zone::ask(asker, walk, &home, &own, whole).await;
@@ -125,8 +131,8 @@ async fn authorities(
         return Err(why);
     }
     let mut found = Found { zones: vec![first], lost };
-    for (cut, questions) in zones.into_values() {
-        found.zones.push(zone::ask(asker, walk, &cut, &questions, false).await);
+    for Questions { cut, wanted } in zones.into_values() {
+        found.zones.push(zone::ask(asker, walk, &cut, &wanted, false).await);
     }
     Ok(found)
 }

@@ -102,7 +102,7 @@ pub(super) async fn take(
         let told = survey.ask_record(asker, walk, zone, name, *kind).await;
         survey.records.insert(answer::key(name, *kind), told);
     }
-    if whole && !survey.is_silent() && survey.fault != Some(Fault::PortUnreachable) {
+    if whole && survey.hopeless().is_none() {
         survey.ask_keys(asker, zone).await;
         survey.try_tcp(asker, zone).await;
         survey.abilities.version = version(asker, &survey.server).await;
@@ -151,13 +151,12 @@ impl Survey {
     }
 
     async fn ask_ns(&mut self, asker: &Asker, zone: &Name) {
-        self.ns = match self.silence() {
-            Some(seen) => seen,
+        self.ns = match &self.unasked {
+            Some(unknown) => Err(unknown.clone()),
             None => match self.ask(asker, &Question::of(zone, RecordType::NS)).await {
                 Err(Failure::Unasked(unknown)) => Err(unknown),
                 Err(Failure::Fault(fault)) => Ok(Answer::Error(fault)),
                 Ok(reply) => {
-                    // An answer after all: the silence before it was the network's.
                     match answer::from_authority(&reply.message, zone, RecordType::NS, zone) {
                         Told::Answer(answer, _) => Ok(answer),
                         _ => Ok(Answer::Error(Fault::NotAuthoritative)),
@@ -167,6 +166,7 @@ impl Survey {
         };
         match self.ns {
             Ok(Answer::Error(fault)) => self.blame(fault),
+            // An answer after all: the silence before it was the network's.
             Ok(_) if self.fault == Some(Fault::Timeout) => {
                 self.fault = None;
                 self.ask_soa(asker, zone).await;
@@ -183,9 +183,7 @@ impl Survey {
         name: &Name,
         kind: RecordType,
     ) -> (Seen, Option<u32>) {
-        if self.is_silent()
-            && let Some(seen) = self.silence()
-        {
+        if let Some(seen) = self.hopeless() {
             return (seen, None);
         }
         let reply = match self.ask(asker, &Question::of(name, kind)).await {
@@ -287,15 +285,18 @@ impl Survey {
         reply
     }
 
-    /// What stands in place of questions to a server that two questions found silent.
-    fn silence(&self) -> Option<Seen> {
+    /// What stands in place of more questions to a server that two found without a word.
+    fn hopeless(&self) -> Option<Seen> {
         if let Some(unknown) = &self.unasked {
             return Some(Err(unknown.clone()));
         }
         match (&self.ns, self.fault) {
-            (Ok(Answer::Error(Fault::Timeout)), Some(Fault::Timeout)) => {
-                Some(Ok(Answer::Error(Fault::Timeout)))
-            }
+            (Ok(Answer::Error(ns)), Some(soa)) if *ns == soa => match soa {
+                Fault::Timeout | Fault::PortUnreachable | Fault::Malformed => {
+                    Some(Ok(Answer::Error(soa)))
+                }
+                _ => None,
+            },
             _ => None,
         }
     }
