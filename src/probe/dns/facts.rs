@@ -57,7 +57,7 @@ pub(super) fn write_zone(facts: &mut Measurements, zone: &Authorities, now: Date
     let (mut servers, mut recursion, mut transfer) = (Map::new(), Map::new(), Map::new());
     for survey in &zone.surveys {
         let key = survey.address().to_string();
-        servers.insert(key.clone(), abilities(&survey.abilities));
+        servers.insert(key.clone(), abilities(facts, &key, &survey.abilities));
         each(facts, &mut recursion, "recursion", &key, survey.recursion.clone());
         each(facts, &mut transfer, "transfer", &key, survey.transfer.clone());
     }
@@ -67,14 +67,19 @@ pub(super) fn write_zone(facts: &mut Measurements, zone: &Authorities, now: Date
 }
 
 /// A server's abilities; what its answers did not show is null.
-pub(super) fn abilities(abilities: &Abilities) -> Value {
-    json!({
-        "edns": abilities.edns,
-        "tcp": abilities.tcp,
-        "keeps_case": abilities.keeps_case,
-        "latency_seconds": abilities.latency.map(|latency| latency.as_secs_f64()),
-        "version": abilities.version,
-    })
+pub(super) fn abilities(facts: &mut Measurements, server: &str, shown: &Abilities) -> Value {
+    let value = json!({
+        "edns": shown.edns,
+        "tcp": shown.tcp,
+        "keeps_case": shown.keeps_case,
+        "latency_seconds": shown.latency.map(|latency| latency.as_secs_f64()),
+        "version": shown.version,
+    });
+    for (ability, _) in value.as_object().into_iter().flatten().filter(|(_, v)| v.is_null()) {
+        let path = Path::of("servers").join(server).join(ability);
+        facts.set_unknown(path.to_string(), Reason::NotObserved);
+    }
+    value
 }
 
 fn write_delegation(facts: &mut Measurements, zone: &Authorities) {
@@ -126,6 +131,9 @@ fn write_delegation(facts: &mut Measurements, zone: &Authorities) {
         }
     }
     delegation["count"] = json!(says.as_ref().or(parent.as_ref()).map(BTreeSet::len));
+    if delegation["count"].is_null() {
+        facts.set_unknown("delegation.count", Reason::NotObserved);
+    }
     if parent.is_none() {
         let why = if zone.is_root() { Reason::NotApplicable } else { Reason::NotObserved };
         facts.set_unknown("delegation.parent", why);
@@ -214,10 +222,11 @@ fn disagreement(records: &Records, zones: &[Authorities]) -> Vec<Value> {
             if sets.values().all(|answer| answer == first) {
                 continue;
             }
-            items.push(json!({
-                "name": name, "type": kind, "sets": sets,
-                "same_serial": same_serial(&sets, &serials),
-            }));
+            let mut item = json!({ "name": name, "type": kind, "sets": sets });
+            if let Some(same) = same_serial(&sets, &serials) {
+                item["same_serial"] = json!(same);
+            }
+            items.push(item);
         }
     }
     items

@@ -84,7 +84,8 @@ async fn server(job: &Job, asker: &Asker, address: IpAddr) -> Outcome {
     abilities.version = survey::version(asker, &server).await;
     let key = address.to_string();
     let mut measured = Measurements::new();
-    measured.set("servers", json!({ &key: facts::abilities(&abilities) }));
+    let abilities = facts::abilities(&mut measured, &key, &abilities);
+    measured.set("servers", json!({ &key: abilities }));
     match survey::recursion(asker, &server).await {
         Ok(recursion) => measured.set("recursion", json!({ &key: recursion })),
         Err(why) => {

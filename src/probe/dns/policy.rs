@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::answer::Answer;
 use super::delegate::{Found, Walk};
 use super::text;
-use crate::sample::{Reason, Unknown};
+use crate::sample::{Path, Reason, Unknown};
 
 /// The CAA set that applies to a name: its own, else the nearest above it (RFC 8659 §3).
 pub(super) async fn caa(walk: &Walk<'_>, name: &Name) -> Result<Value, Unknown> {
@@ -62,8 +62,14 @@ pub(super) async fn mail(
     }
     put("spf", values(strings).map(|set| spf(&set.unwrap_or_default())));
     put("dmarc", dmarc(walk, name, zone).await);
-    if facts["spf"].is_object() {
+    if facts.get("spf").is_some_and(Value::is_object) {
         unknown.push(("spf.lookups".to_owned(), Reason::NotObserved.into()));
+    }
+    for (exchange, fact) in facts.get("mx").and_then(Value::as_object).into_iter().flatten() {
+        if fact["problem"].is_null() {
+            let path = Path::of("mx").join(exchange).join("problem");
+            unknown.push((path.to_string(), Reason::DnsError.into()));
+        }
     }
     (Value::Object(facts), unknown)
 }

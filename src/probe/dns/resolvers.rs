@@ -15,7 +15,7 @@ use super::drift::Records;
 use super::memory::Baseline;
 use super::wire::Question;
 use crate::probe::dial::Purpose;
-use crate::sample::{Path, Unknown};
+use crate::sample::{Path, Reason, Unknown};
 
 /// What one recursive server said of one name and type.
 #[derive(Debug)]
@@ -79,9 +79,14 @@ pub(super) fn judge(
                 "answer": answer, "authorities": union(&given),
             }));
         }
-        if let Err(why) = &one.seen {
-            let path = Path::of("resolvers").join(&one.server).join(&one.name).join(&one.kind);
-            unknown.push((path, why.clone()));
+        let path = Path::of("resolvers").join(&one.server).join(&one.name).join(&one.kind);
+        match &one.seen {
+            Err(why) => unknown.push((path, why.clone())),
+            Ok(Answer::Error(fault)) => unknown.push((path.join("agrees"), fault.unknown())),
+            Ok(_) if agrees.is_none() => {
+                unknown.push((path.join("agrees"), Reason::NotObserved.into()));
+            }
+            Ok(_) => {}
         }
         let answer = one.seen.as_ref().map_or(Value::Null, |answer| json!(answer));
         let mut fact = json!({ "answer": answer, "agrees": agrees });

@@ -72,7 +72,9 @@ impl Survey {
 
     /// Whether nothing at all came from it: silence, which is no fact of the zone.
     pub(super) fn is_silent(&self) -> bool {
-        self.unasked.is_some() || self.fault == Some(Fault::Timeout)
+        self.unasked.is_some()
+            || self.fault == Some(Fault::Timeout)
+                && !matches!(self.ns, Ok(Answer::Set(_) | Answer::Nodata | Answer::Nxdomain))
     }
 
     /// ok, lame, unreachable or broken.
@@ -303,7 +305,7 @@ impl Survey {
 
     /// The first fault stands, but for silence, which any word tells more than.
     fn blame(&mut self, fault: Fault) {
-        if self.fault.is_none() {
+        if matches!(self.fault, None | Some(Fault::Timeout)) {
             self.fault = Some(fault);
         }
     }
