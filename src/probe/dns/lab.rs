@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, SOA, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, NULL, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -248,6 +248,14 @@ pub(super) fn record(line: &str) -> Record {
         "SOA" => {
             let serial = data.parse().expect("a serial");
             RData::SOA(SOA::new(parse("ns.test"), parse("hm.test"), serial, 60, 60, 600, 60))
+        }
+        "DS" => {
+            let words: Vec<&str> = data.split(' ').collect();
+            let [tag, algorithm, digest, rest @ ..] = words.as_slice() else { panic!("a DS") };
+            let mut octets = tag.parse::<u16>().expect("a tag").to_be_bytes().to_vec();
+            octets.extend([algorithm, digest].map(|n| n.parse::<u8>().expect("a number")));
+            octets.extend(hex::decode(rest.concat()).expect("a digest"));
+            RData::Unknown { code: RecordType::DS, rdata: NULL::with(octets) }
         }
         other => panic!("{other}"),
     };

@@ -6,6 +6,8 @@
 
 mod answer;
 mod ask;
+#[cfg(test)]
+mod bind_tests;
 mod delegate;
 mod dnssec;
 mod drift;

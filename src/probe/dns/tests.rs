@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::lab::{Lab, Script, Way};
@@ -70,13 +70,14 @@ async fn internet(ns1: Script, ns2: Script, more: Vec<(u8, Script)>) -> Lab {
     Lab::start(scripts).await
 }
 
-struct Asked {
-    settings: Settings,
+pub(super) struct Asked {
+    pub(super) settings: Settings,
     memory: Option<Memory>,
+    pub(super) now: DateTime<Utc>,
     seed: u64,
 }
 
-fn asked(lab: &Lab) -> Asked {
+pub(super) fn asked(lab: &Lab) -> Asked {
     let hints = ". 60 NS a.root.test.\na.root.test. 60 A 127.0.0.1\n";
     let settings = Settings {
         dns_port: Some(lab.port),
@@ -84,11 +85,12 @@ fn asked(lab: &Lab) -> Asked {
         timeout: Some(Duration::from_millis(250)),
         ..Settings::default()
     };
-    Asked { settings, memory: None, seed: 42 }
+    let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
+    Asked { settings, memory: None, now, seed: 42 }
 }
 
 impl Asked {
-    fn pins(mut self, pins: Value) -> Self {
+    pub(super) fn pins(mut self, pins: Value) -> Self {
         self.settings.pins = serde_json::from_value(pins).expect("pins");
         self
     }
@@ -108,14 +110,14 @@ impl Asked {
         super::run(Job {
             point: Point { target: Arc::new(target), probe: ProbeKind::Dns, address: None },
             memory: self.memory.clone(),
-            now: DateTime::from_timestamp(1_790_000_000, 0).expect("a date"),
+            now: self.now,
             seed: self.seed,
             dialer,
         })
         .await
     }
 
-    async fn facts(&self, target: &str) -> Measurements {
+    pub(super) async fn facts(&self, target: &str) -> Measurements {
         measured(self.of(target).await)
     }
 }
@@ -128,7 +130,7 @@ fn measured(run: Run) -> Measurements {
     }
 }
 
-fn fact<'a>(measured: &'a Measurements, path: &[&str]) -> &'a Value {
+pub(super) fn fact<'a>(measured: &'a Measurements, path: &[&str]) -> &'a Value {
     let (first, rest) = path.split_first().expect("a path");
     let first = measured.fact(first).unwrap_or(&Value::Null);
     rest.iter().fold(first, |value, step| &value[*step])
