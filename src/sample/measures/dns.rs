@@ -12,6 +12,21 @@ fn drift(item: &Value) -> Evidence {
     }
 }
 
+/// A server that gave no word may have lost it on the way; what it said was shown.
+fn server(item: &Value) -> Evidence {
+    let word = |value: &Value| {
+        matches!(
+            value.as_str(),
+            Some("unreachable" | "timeout" | "port_unreachable" | "tcp_failed")
+        )
+    };
+    if word(item) || word(&item["state"]) || word(&item["reason"]) {
+        Evidence::Missed
+    } else {
+        Evidence::Shown
+    }
+}
+
 pub(super) const MEASURES: &[Measure] = &[
     Measure::new(
         "dns.records",
@@ -27,9 +42,22 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new(
         "dns.delegation.servers",
         Kind::Items,
-        "Each server's state: ok, lame, unreachable or broken.",
+        "Each server's name, state (ok, lame, unreachable or broken) and reason.",
+    )
+    .evidence(server),
+    Measure::new("dns.delegation.servers.state", Kind::Text, "ok, lame, unreachable or broken.")
+        .evidence(server),
+    Measure::new(
+        "dns.delegation.names",
+        Kind::Items,
+        "Each name server's addresses and problem: none, nxdomain, nodata or cname.",
     ),
-    Measure::new("dns.delegation.servers.state", Kind::Text, "ok, lame, unreachable or broken."),
+    Measure::new("dns.delegation.names.problem", Kind::Text, "none, nxdomain, nodata or cname."),
+    Measure::new(
+        "dns.delegation.glue",
+        Kind::Items,
+        "Name servers whose glue differs from the child's records; missing where none does.",
+    ),
     Measure::new(
         "dns.delegation.mismatch",
         Kind::Items,
@@ -46,6 +74,16 @@ pub(super) const MEASURES: &[Measure] = &[
     )
     .subject(&["name", "type"]),
     Measure::new("dns.servers", Kind::Items, "Each server's abilities.").volatile(),
+    Measure::new("dns.servers.edns", Kind::Bool, "Whether the server speaks EDNS."),
+    Measure::new("dns.servers.tcp", Kind::Bool, "Whether the server answers over TCP."),
+    Measure::new(
+        "dns.servers.keeps_case",
+        Kind::Bool,
+        "Whether the question comes back letter by letter (0x20).",
+    ),
+    Measure::new("dns.servers.latency_seconds", Kind::Number, "The slowest answer of the sample.")
+        .unit(Unit::Seconds)
+        .volatile(),
     Measure::new(
         "dns.resolvers",
         Kind::Object,
@@ -63,9 +101,13 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("dns.caa", Kind::Object, "The CAA set that applies."),
     Measure::new("dns.caa.present", Kind::Bool, "Whether a CAA set applies."),
     Measure::new("dns.mail", Kind::Object, "Mail policy records."),
+    Measure::new("dns.mail.null_mx", Kind::Bool, "Whether the name takes no mail (RFC 7505)."),
+    Measure::new("dns.mail.mx", Kind::Items, "Each exchange's preference and problem."),
+    Measure::new("dns.mail.mx.problem", Kind::Text, "none, nxdomain, nodata or cname."),
     Measure::new("dns.mail.spf", Kind::Object, "The SPF record."),
     Measure::new("dns.mail.spf.records", Kind::Integer, "How many SPF records there are."),
     Measure::new("dns.mail.spf.all", Kind::Text, "The qualifier of `all`: + - ~ ? or empty."),
+    Measure::new("dns.mail.spf.errors", Kind::Set, "multiple_records, syntax."),
     Measure::new("dns.mail.dmarc", Kind::Object, "The DMARC record."),
     Measure::new("dns.mail.dmarc.records", Kind::Integer, "How many DMARC records there are."),
     Measure::new("dns.mail.dmarc.policy", Kind::Text, "none, quarantine, reject, or empty."),
@@ -74,6 +116,10 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("dns.dnssec.expires", Kind::Timestamp, "The earliest end of a signature.")
         .unit(Unit::Seconds)
         .volatile(),
+    Measure::new("dns.dnssec.valid_from", Kind::Timestamp, "The latest inception of a signature.")
+        .unit(Unit::Seconds)
+        .volatile(),
+    Measure::new("dns.dnssec.reason", Kind::Text, "Why: RFC 8914's words in snake case, and ours."),
     Measure::new(
         "dns.recursion",
         Kind::MapOf(&Kind::Bool),

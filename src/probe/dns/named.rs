@@ -1,0 +1,234 @@
+//! One sample of a name: its zone's authorities, the chosen recursive servers, pins and baseline.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join;
+use hickory_proto::rr::{Name, RecordType};
+use serde_json::json;
+
+use super::answer::{self, Answer};
+use super::ask::Asker;
+use super::delegate::{Cut, Walk};
+use super::drift::{self, Records, Told};
+use super::memory::Baseline;
+use super::resolvers::{self, Heard};
+use super::zone::{self, Authorities};
+use super::{facts, policy, text};
+use crate::probe::{Job, Memory};
+use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
+use crate::target::Settings;
+
+/// Takes a sample of a name.
+pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Option<Memory>) {
+    let settings = &job.point.target.settings;
+    let Some(name) = text::name(host) else {
+        return (Outcome::Unknown(Unknown::new(Reason::DnsError, "no DNS name")), None);
+    };
+    let wanted = wanted(&name, settings);
+    let walk = Walk::new(asker, settings);
+    let (authorities, heard) = join(
+        authorities(asker, &walk, &name, &wanted),
+        resolvers::ask(asker, &settings.dns_servers, &wanted),
+    )
+    .await;
+    let mut baseline = Baseline::read(job.memory.as_ref());
+    let mut measured = Measurements::new();
+    match authorities {
+        Ok(found) => {
+            let records = found.records();
+            write_authorities(&mut measured, job, &walk, &name, &found, &records).await;
+            write_drift(&mut measured, job, &records, &baseline);
+            write_resolvers(&mut measured, &heard, &records, &baseline);
+            learn(&mut baseline, settings, &records);
+            (Outcome::Measured(measured), Some(baseline.write()))
+        }
+        Err(why) => {
+            let answered = heard.iter().any(|one| {
+                !matches!(&one.seen, Err(_) | Ok(Answer::Error(answer::Fault::Timeout)))
+            });
+            if !answered {
+                return (Outcome::Unknown(why), None);
+            }
+            for fact in OF_AUTHORITIES {
+                measured.set_unknown(*fact, why.clone());
+            }
+            write_resolvers(&mut measured, &heard, &Records::new(), &baseline);
+            (Outcome::Measured(measured), None)
+        }
+    }
+}
+
+/// What the authorities of all zones asked showed; the first is the target's own zone.
+struct Found {
+    zones: Vec<Authorities>,
+    /// What could not be asked, since its zone was not found.
+    lost: Vec<(Name, RecordType, Unknown)>,
+}
+
+impl Found {
+    fn records(&self) -> Records {
+        let mut records = facts::records(&self.zones);
+        for (name, kind, _) in &self.lost {
+            let (name, kind) = answer::key(name, *kind);
+            records.entry(name).or_default().entry(kind).or_default();
+        }
+        records
+    }
+}
+
+/// What is asked at one zone's authorities.
+struct Questions {
+    cut: Arc<Cut>,
+    wanted: Vec<(Name, RecordType)>,
+}
+
+/// Names and types to ask for: the target's addresses and alias, and whatever is pinned.
+fn wanted(name: &Name, settings: &Settings) -> Vec<(Name, RecordType)> {
+    let mut wanted: Vec<(Name, RecordType)> = [RecordType::A, RecordType::AAAA, RecordType::CNAME]
+        .map(|kind| (name.clone(), kind))
+        .into();
+    for (pinned, types) in &settings.pins.0 {
+        if pinned.parse::<std::net::IpAddr>().is_ok() {
+            continue;
+        }
+        let Some(pinned) = text::name(pinned) else { continue };
+        for kind in types.keys().filter_map(|kind| answer::record_type(kind.as_str())) {
+            let question = (pinned.clone(), kind);
+            if !wanted.contains(&question) && wanted.len() < MAX_WANTED {
+                wanted.push(question);
+            }
+        }
+    }
+    wanted
+}
+
+/// Finds the zones of all that is wanted and asks their authorities.
+async fn authorities(
+    asker: &Asker,
+    walk: &Walk<'_>,
+    name: &Name,
+    wanted: &[(Name, RecordType)],
+) -> Result<Found, Unknown> {
+    let home = walk.zone_of(name).await?;
+    let mut zones: BTreeMap<Name, Questions> = BTreeMap::new();
+    let mut lost = Vec::new();
+    for (name, kind) in wanted {
+        match walk.zone_of(&answer::zone_side(name, *kind)).await {
+            Ok(cut) => zones
+                .entry(cut.name.clone())
+                .or_insert_with(|| Questions { cut, wanted: Vec::new() })
+                .wanted
+                .push((name.clone(), *kind)),
+            Err(why) => lost.push((name.clone(), *kind, why)),
+        }
+    }
+    let own = zones.remove(&home.name).map(|own| own.wanted).unwrap_or_default();
+    // A registry's servers are not ours to try: a name that is not delegated is asked for only.
+    let whole = home.name == *name || home.name.iter().count() > 1;
+    let first = zone::ask(asker, walk, &home, &own, whole).await;
+    if let Some(why) = first.silence() {
+        return Err(why);
+    }
+    let mut found = Found { zones: vec![first], lost };
+    for Questions { cut, wanted } in zones.into_values() {
+        found.zones.push(zone::ask(asker, walk, &cut, &wanted, false).await);
+    }
+    Ok(found)
+}
+
+async fn write_authorities(
+    measured: &mut Measurements,
+    job: &Job,
+    walk: &Walk<'_>,
+    name: &Name,
+    found: &Found,
+    records: &Records,
+) {
+    facts::write_records(measured, records, &found.zones);
+    for (name, kind, why) in &found.lost {
+        let (name, kind) = answer::key(name, *kind);
+        let path = Path::of("records").join(&name).join(&kind);
+        measured.set_unknown(path.to_string(), why.clone());
+    }
+    let Some(home) = found.zones.first() else { return };
+    facts::write_zone(measured, home, job.now);
+    let (caa, (mail, unknown)) =
+        join(policy::caa(walk, name), policy::mail(walk, name, &home.name)).await;
+    match caa {
+        Ok(caa) => measured.set("caa", caa),
+        Err(why) => measured.set_unknown("caa", why),
+    }
+    measured.set("mail", mail);
+    for (path, why) in unknown {
+        measured.set_unknown(format!("mail.{path}"), why);
+    }
+}
+
+fn write_drift(measured: &mut Measurements, job: &Job, records: &Records, baseline: &Baseline) {
+    let pins = &job.point.target.settings.pins;
+    let drift = drift::judge(records, pins, baseline, job.now.date_naive());
+    measured.set("drift", drift.items);
+    for (subject, why) in drift.unknown {
+        measured.set_unknown(Path::of("drift").member(&subject).to_string(), why);
+    }
+    // A pin whose zone was not found is judged by nobody.
+    for (name, types) in records {
+        for kind in types.iter().filter(|(_, servers)| servers.is_empty()).map(|(kind, _)| kind) {
+            let subject = format!("{name} {kind}");
+            measured.set_unknown(Path::of("drift").member(&subject).to_string(), Reason::DnsError);
+        }
+    }
+}
+
+fn write_resolvers(
+    measured: &mut Measurements,
+    heard: &[Heard],
+    records: &Records,
+    baseline: &Baseline,
+) {
+    let (resolvers, disagreement, unknown) = resolvers::judge(heard, records, baseline);
+    measured.set("resolvers", resolvers);
+    if records.is_empty() {
+        measured.set_unknown("resolver_disagreement", Reason::NotObserved);
+    } else {
+        measured.set("resolver_disagreement", json!(disagreement));
+    }
+    for (path, why) in unknown {
+        measured.set_unknown(path.to_string(), why);
+    }
+}
+
+/// Learns what no pin speaks of.
+fn learn(baseline: &mut Baseline, settings: &Settings, records: &Records) {
+    for (name, types) in records {
+        for (kind, servers) in types {
+            if drift::pinned(&settings.pins, name, kind).is_some() {
+                continue;
+            }
+            let answers: Vec<&Answer> =
+                servers.values().filter_map(|Told { seen, .. }| seen.as_ref().ok()).collect();
+            baseline.learn(&format!("{name} {kind}"), &answers);
+        }
+    }
+}
+
+/// What only authorities can tell.
+const OF_AUTHORITIES: &[&str] = &[
+    "records",
+    "ttl",
+    "delegation",
+    "soa",
+    "serials",
+    "disagreement",
+    "servers",
+    "drift",
+    "caa",
+    "mail",
+    "dnssec",
+    "recursion",
+    "transfer",
+];
+
+/// Names and types asked for in one sample.
+const MAX_WANTED: usize = 500;

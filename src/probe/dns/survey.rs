@@ -1,0 +1,365 @@
+//! One authority of a zone, asked everything that a sample wants of it, one question at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::SOA;
+use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+
+use super::answer::{self, Answer, Fault, Seen, Told};
+use super::ask::{Asker, Failure, Reply, Server};
+use super::delegate::Walk;
+use super::dnssec::{self, Signature};
+use super::text;
+use super::wire::Question;
+use crate::sample::{Reason, Unknown};
+
+/// What one authority showed.
+#[derive(Debug)]
+pub(super) struct Survey {
+    /// The server.
+    pub(super) server: Server,
+    /// The zone's NS set as it gives it.
+    pub(super) ns: Seen,
+    /// Its SOA.
+    pub(super) soa: Option<SOA>,
+    /// Why it is not a sound authority of the zone.
+    pub(super) fault: Option<Fault>,
+    /// Why it was not asked.
+    pub(super) unasked: Option<Unknown>,
+    /// What it gave for each name and type, with the TTL.
+    pub(super) records: BTreeMap<(String, String), (Seen, Option<u32>)>,
+    /// Its DNSKEY set, as octets.
+    pub(super) keys: Result<BTreeSet<Vec<u8>>, Unknown>,
+    /// Signatures over all that was asked.
+    pub(super) signatures: Vec<Signature>,
+    /// What it is able to do.
+    pub(super) abilities: Abilities,
+    /// Whether it recurses for strangers.
+    pub(super) recursion: Result<bool, Unknown>,
+    /// `open`, `refused` or an error.
+    pub(super) transfer: Result<String, Unknown>,
+}
+
+/// What a server is able to do, as far as its answers showed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Abilities {
+    pub(super) edns: Option<bool>,
+    pub(super) tcp: Option<bool>,
+    pub(super) keeps_case: Option<bool>,
+    pub(super) latency: Option<Duration>,
+    pub(super) version: Option<String>,
+}
+
+impl Abilities {
+    /// Takes in what one more answer showed.
+    pub(super) fn note(&mut self, reply: &Reply) {
+        if let Some(edns) = reply.edns {
+            self.edns = Some(self.edns.unwrap_or(true) && edns);
+        }
+        self.keeps_case = Some(self.keeps_case.unwrap_or(true) && reply.keeps_case);
+        self.latency = self.latency.max(Some(reply.latency));
+    }
+}
+
+impl Survey {
+    /// The server's key in every map.
+    pub(super) fn address(&self) -> IpAddr {
+        self.server.address.ip()
+    }
+
+    /// Whether nothing at all came from it: silence, which is no fact of the zone.
+    pub(super) fn is_silent(&self) -> bool {
+        self.unasked.is_some()
+            || self.fault == Some(Fault::Timeout)
+                && !matches!(self.ns, Ok(Answer::Set(_) | Answer::Nodata | Answer::Nxdomain))
+    }
+
+    /// ok, lame, unreachable or broken.
+    pub(super) fn state(&self) -> &'static str {
+        match self.fault {
+            None => "ok",
+            Some(Fault::Timeout | Fault::PortUnreachable) => "unreachable",
+            Some(Fault::Refused | Fault::NotAuthoritative | Fault::UpwardReferral) => "lame",
+            Some(_) => "broken",
+        }
+    }
+}
+
+/// Asks one authority of `zone` for what is wanted there; `whole` also tries its abilities.
+pub(super) async fn take(
+    asker: &Asker,
+    walk: &Walk<'_>,
+    server: Server,
+    zone: &Name,
+    wanted: &[(Name, RecordType)],
+    whole: bool,
+) -> Survey {
+    let mut survey = blank(server);
+    survey.ask_soa(asker, zone).await;
+    survey.ask_ns(asker, zone).await;
+    for (name, kind) in wanted {
+        let told = survey.ask_record(asker, walk, zone, name, *kind).await;
+        survey.records.insert(answer::key(name, *kind), told);
+    }
+    if whole && survey.hopeless().is_none() {
+        survey.ask_keys(asker, zone).await;
+        survey.try_tcp(asker, zone).await;
+        survey.abilities.version = version(asker, &survey.server).await;
+        survey.recursion = recursion(asker, &survey.server).await;
+        survey.transfer = transfer(asker, &survey.server, zone).await;
+    }
+    survey
+}
+
+fn blank(server: Server) -> Survey {
+    Survey {
+        server,
+        ns: Err(Reason::NotObserved.into()),
+        soa: None,
+        fault: None,
+        unasked: None,
+        records: BTreeMap::new(),
+        keys: Err(Reason::NotObserved.into()),
+        signatures: Vec::new(),
+        abilities: Abilities::default(),
+        recursion: Err(Reason::NotObserved.into()),
+        transfer: Err(Reason::NotObserved.into()),
+    }
+}
+
+impl Survey {
+    async fn ask_soa(&mut self, asker: &Asker, zone: &Name) {
+        let reply = match self.ask(asker, &Question::of(zone, RecordType::SOA)).await {
+            Ok(reply) => reply,
+            Err(Failure::Fault(fault)) => return self.blame(fault),
+            Err(Failure::Unasked(unknown)) => {
+                self.unasked = Some(unknown);
+                return;
+            }
+        };
+        match answer::from_authority(&reply.message, zone, RecordType::SOA, zone) {
+            Told::Answer(Answer::Set(_), _) => {}
+            Told::Answer(Answer::Error(fault), _) => return self.blame(fault),
+            _ => return self.blame(Fault::NotAuthoritative),
+        }
+        self.soa = reply.message.answers.iter().find_map(|record| match &record.data {
+            RData::SOA(soa) if record.name == *zone => Some(soa.clone()),
+            _ => None,
+        });
+        self.signatures.extend(dnssec::signatures(&reply.message, zone, asker.now()));
+    }
+
+    async fn ask_ns(&mut self, asker: &Asker, zone: &Name) {
+        self.ns = match &self.unasked {
+            Some(unknown) => Err(unknown.clone()),
+            None => match self.ask(asker, &Question::of(zone, RecordType::NS)).await {
+                Err(Failure::Unasked(unknown)) => Err(unknown),
+                Err(Failure::Fault(fault)) => Ok(Answer::Error(fault)),
+                Ok(reply) => {
+                    match answer::from_authority(&reply.message, zone, RecordType::NS, zone) {
+                        Told::Answer(answer, _) => Ok(answer),
+                        _ => Ok(Answer::Error(Fault::NotAuthoritative)),
+                    }
+                }
+            },
+        };
+        match self.ns {
+            Ok(Answer::Error(fault)) => self.blame(fault),
+            // An answer after all: the silence before it was the network's.
+            Ok(_) if self.fault == Some(Fault::Timeout) => {
+                self.fault = None;
+                self.ask_soa(asker, zone).await;
+            }
+            _ => {}
+        }
+    }
+
+    async fn ask_record(
+        &mut self,
+        asker: &Asker,
+        walk: &Walk<'_>,
+        zone: &Name,
+        name: &Name,
+        kind: RecordType,
+    ) -> (Seen, Option<u32>) {
+        if let Some(seen) = self.hopeless() {
+            return (seen, None);
+        }
+        let reply = match self.ask(asker, &Question::of(name, kind)).await {
+            Ok(reply) => reply,
+            Err(Failure::Unasked(unknown)) => return (Err(unknown), None),
+            Err(Failure::Fault(fault)) => {
+                self.blame_for_answer(fault);
+                return (Ok(Answer::Error(fault)), None);
+            }
+        };
+        self.signatures.extend(dnssec::signatures(&reply.message, name, asker.now()));
+        match answer::from_authority(&reply.message, name, kind, zone) {
+            Told::Answer(answer, ttl) => {
+                if let Answer::Error(fault) = answer {
+                    self.blame_for_answer(fault);
+                }
+                (Ok(answer), ttl)
+            }
+            Told::Alias(_, ttl) if kind == RecordType::CNAME => (Ok(Answer::Nodata), Some(ttl)),
+            Told::Alias(target, ttl) => {
+                (self.chase(asker, walk, zone, name, target, kind).await, Some(ttl))
+            }
+            Told::Referral(_) => (Ok(Answer::Error(Fault::NotAuthoritative)), None),
+            Told::TooMany => (Err(Unknown::new(Reason::Budget, "too many values")), None),
+        }
+    }
+
+    /// Follows an alias: at this same server while the target stays in the zone, since servers may
+    /// differ, else to the authority of each hop.
+    async fn chase(
+        &mut self,
+        asker: &Asker,
+        walk: &Walk<'_>,
+        zone: &Name,
+        from: &Name,
+        target: Name,
+        kind: RecordType,
+    ) -> Seen {
+        let (mut chain, mut target) = (vec![from.clone()], target);
+        while zone.zone_of(&target) {
+            if chain.contains(&target) || chain.len() > answer::MAX_CHAIN {
+                return Ok(Answer::Error(Fault::CnameLoop));
+            }
+            let reply = match self.ask(asker, &Question::of(&target, kind)).await {
+                Ok(reply) => reply,
+                Err(Failure::Unasked(unknown)) => return Err(unknown),
+                Err(Failure::Fault(fault)) => return Ok(Answer::Error(fault)),
+            };
+            chain.push(target.clone());
+            match answer::from_authority(&reply.message, &target, kind, zone) {
+                Told::Answer(answer, _) => return Ok(answer),
+                Told::Alias(next, _) => target = next,
+                Told::Referral(_) => return walk.follow(from, &target, kind).await,
+                Told::TooMany => return Err(Unknown::new(Reason::Budget, "too many values")),
+            }
+        }
+        walk.follow(from, &target, kind).await
+    }
+
+    async fn ask_keys(&mut self, asker: &Asker, zone: &Name) {
+        self.keys = match self.ask(asker, &Question::of(zone, RecordType::DNSKEY)).await {
+            Err(failure) => Err(failure.unknown()),
+            Ok(reply) => {
+                match answer::from_authority(&reply.message, zone, RecordType::DNSKEY, zone) {
+                    Told::Answer(Answer::Error(fault), _) => Err(fault.unknown()),
+                    Told::Answer(..) => {
+                        self.signatures.extend(dnssec::signatures(
+                            &reply.message,
+                            zone,
+                            asker.now(),
+                        ));
+                        Ok(dnssec::keys(&reply.message, zone))
+                    }
+                    _ => Err(Unknown::new(Reason::DnsError, "no answer of the zone")),
+                }
+            }
+        };
+    }
+
+    async fn try_tcp(&mut self, asker: &Asker, zone: &Name) {
+        match asker.ask_tcp(&self.server, &Question::of(zone, RecordType::SOA)).await {
+            Ok(reply) => {
+                self.abilities.note(&reply);
+                self.abilities.tcp = Some(true);
+            }
+            Err(Failure::Fault(Fault::TcpFailed)) => {
+                self.abilities.tcp = Some(false);
+                self.blame(Fault::TcpFailed);
+            }
+            Err(_) => {}
+        }
+    }
+
+    async fn ask(&mut self, asker: &Asker, question: &Question) -> Result<Reply, Failure> {
+        let reply = asker.ask(&self.server, question).await;
+        if let Ok(reply) = &reply {
+            self.abilities.note(reply);
+        }
+        reply
+    }
+
+    /// What stands in place of more questions to a server that two found without a word.
+    fn hopeless(&self) -> Option<Seen> {
+        if let Some(unknown) = &self.unasked {
+            return Some(Err(unknown.clone()));
+        }
+        match (&self.ns, self.fault) {
+            (Ok(Answer::Error(ns)), Some(soa)) if *ns == soa => match soa {
+                Fault::Timeout | Fault::PortUnreachable | Fault::Malformed => {
+                    Some(Ok(Answer::Error(soa)))
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The first fault stands, but for silence, which any word tells more than.
+    fn blame(&mut self, fault: Fault) {
+        if matches!(self.fault, None | Some(Fault::Timeout)) {
+            self.fault = Some(fault);
+        }
+    }
+
+    /// A server that fails on one name is broken; that it lost a packet says nothing of it.
+    fn blame_for_answer(&mut self, fault: Fault) {
+        if matches!(fault, Fault::Servfail | Fault::Formerr | Fault::Malformed | Fault::TcpFailed) {
+            self.blame(fault);
+        }
+    }
+}
+
+/// The server's version by `version.bind CH TXT`; empty where it keeps it to itself.
+pub(super) async fn version(asker: &Asker, server: &Server) -> Option<String> {
+    let name = text::name("version.bind")?;
+    let question = Question { class: DNSClass::CH, ..Question::of(&name, RecordType::TXT) };
+    let reply = asker.ask(server, &question).await.ok()?;
+    let text = reply.message.answers.iter().find_map(|record| match &record.data {
+        RData::TXT(txt) => Some(text::of_octets(txt.txt_data.iter().flatten().copied())),
+        _ => None,
+    });
+    Some(text.unwrap_or_default().chars().take(200).collect())
+}
+
+/// Whether a server recurses: it offers to (RA), and does so for a name that is none of its own.
+pub(super) async fn recursion(asker: &Asker, server: &Server) -> Result<bool, Unknown> {
+    let question = Question::of(&Name::root(), RecordType::NS).recursive();
+    match asker.ask(server, &question).await {
+        Ok(reply) => Ok(recurses(&reply.message)),
+        Err(failure) => Err(failure.unknown()),
+    }
+}
+
+fn recurses(message: &Message) -> bool {
+    message.metadata.recursion_available
+        && match message.metadata.response_code {
+            ResponseCode::NoError => !message.answers.is_empty(),
+            // It tried for us and failed.
+            ResponseCode::ServFail | ResponseCode::NXDomain => true,
+            _ => false,
+        }
+}
+
+/// Asks for the whole zone and hangs up after the first message: proof, no data pull.
+async fn transfer(asker: &Asker, server: &Server, zone: &Name) -> Result<String, Unknown> {
+    match asker.ask_tcp(server, &Question::of(zone, RecordType::AXFR)).await {
+        Err(Failure::Unasked(unknown)) => Err(unknown),
+        // RFC 5936 lets a server refuse by hanging up; that is no proof of either.
+        Err(Failure::Fault(fault)) => Ok(format!("error:{fault}")),
+        Ok(reply) => {
+            let first = reply.message.answers.first();
+            let is_open = reply.message.metadata.response_code == ResponseCode::NoError
+                && first.is_some_and(|r| r.record_type() == RecordType::SOA && r.name == *zone);
+            Ok(if is_open { "open" } else { "refused" }.to_owned())
+        }
+    }
+}
