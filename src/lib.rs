@@ -14,6 +14,7 @@
 pub mod finding;
 pub mod ledger;
 pub mod probe;
+pub mod rules;
 pub mod sample;
 pub mod target;
 pub mod telemetry;

@@ -12,6 +12,14 @@ fn drift(item: &Value) -> Evidence {
     }
 }
 
+/// A server that gave no answer was missed; one that answered wrongly was shown.
+fn server_state(item: &Value) -> Evidence {
+    match item["state"].as_str() {
+        Some("unreachable") => Evidence::Missed,
+        _ => Evidence::Shown,
+    }
+}
+
 pub(super) const MEASURES: &[Measure] = &[
     Measure::new(
         "dns.records",
@@ -29,7 +37,8 @@ pub(super) const MEASURES: &[Measure] = &[
         Kind::Items,
         "Each server's state: ok, lame, unreachable or broken.",
     ),
-    Measure::new("dns.delegation.servers.state", Kind::Text, "ok, lame, unreachable or broken."),
+    Measure::new("dns.delegation.servers.state", Kind::Text, "ok, lame, unreachable or broken.")
+        .evidence(server_state),
     Measure::new(
         "dns.delegation.mismatch",
         Kind::Items,

@@ -1,0 +1,21 @@
+//! Rule packs, ranges and their evaluation. A rule knows nothing of sockets: measurements go in,
+//! judgements come out. The same engine serves `secchi check` and the daemon.
+
+mod error;
+#[cfg(test)]
+mod examples;
+mod judge;
+mod literal;
+mod node;
+mod pack;
+mod range;
+mod route;
+mod rule;
+mod selection;
+mod set;
+
+pub use error::RuleError;
+pub use range::Range;
+pub use rule::{PackFacts, ProfileUse, Rule, summary_of};
+pub use selection::{Selection, Summary, sample_verdict};
+pub use set::{RuleSet, SHIPPED};
