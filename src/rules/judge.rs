@@ -158,16 +158,14 @@ impl<'a> Bench<'a> {
             _ => None,
         };
         match left {
-            Some(left) => format!("{} = {} ({} left)", place.shown_path, in_short(value), span(left)),
+            Some(left) => {
+                format!("{} = {} ({} left)", place.shown_path, in_short(value), span(left))
+            }
             None => format!("{} = {}", place.shown_path, in_short(value)),
         }
     }
 
-    fn holds<'p>(
-        &self,
-        condition: &Condition,
-        places: impl Iterator<Item = &'p Place<'a>>,
-    ) -> Holds
+    fn holds<'p>(&self, condition: &Condition, places: impl Iterator<Item = &'p Place<'a>>) -> Holds
     where
         'a: 'p,
     {
@@ -224,9 +222,7 @@ impl Tally {
             self.doubt(None, &Unknown::new(Reason::Budget, words));
             return;
         }
-        self.breaches
-            .entry(Arc::clone(&subject))
-            .or_insert_with(|| Breach { subject, ..breach });
+        self.breaches.entry(Arc::clone(&subject)).or_insert_with(|| Breach { subject, ..breach });
     }
 
     fn doubt_place(&mut self, place: &Place<'_>, unknown: &Unknown) {

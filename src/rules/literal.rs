@@ -10,8 +10,18 @@ use crate::target::{ByteSize, Span};
 
 /// Every operator.
 pub(super) const OPERATORS: [&str; 12] = [
-    "min", "max", "equals", "one_of", "all_of", "none_of", "subset_of", "contains", "matches",
-    "absent", "present", "drift",
+    "min",
+    "max",
+    "equals",
+    "one_of",
+    "all_of",
+    "none_of",
+    "subset_of",
+    "contains",
+    "matches",
+    "absent",
+    "present",
+    "drift",
 ];
 
 /// Whether a key names an operator.
@@ -95,7 +105,14 @@ fn fitting(kind: Kind) -> &'static [&'static str] {
         Kind::Items => &["absent", "present", "drift"],
         Kind::Object | Kind::MapOf(_) => &[],
         Kind::Set => &[
-            "equals", "one_of", "all_of", "none_of", "subset_of", "contains", "matches", "absent",
+            "equals",
+            "one_of",
+            "all_of",
+            "none_of",
+            "subset_of",
+            "contains",
+            "matches",
+            "absent",
             "present",
         ],
         Kind::Text => &["equals", "one_of", "none_of", "matches", "absent", "present"],
@@ -131,9 +148,7 @@ fn read_test(
             Tree::Bool(value) => Ok(Test::Truth(value)),
             _ => Err(wrong(node, "true or false")),
         },
-        ("equals", Kind::Integer | Kind::Number) => {
-            Ok(Test::Numbers(vec![number(measure, node)?]))
-        }
+        ("equals", Kind::Integer | Kind::Number) => Ok(Test::Numbers(vec![number(measure, node)?])),
         ("one_of", Kind::Integer | Kind::Number) => numbers(measure, node).map(Test::Numbers),
         ("none_of", Kind::Integer | Kind::Number) => numbers(measure, node).map(Test::NotNumbers),
         ("equals", Kind::Text) => match node.scalar() {
@@ -170,7 +185,10 @@ fn flag(node: &Node, operator: &str) -> Result<(), Mistake> {
         Tree::Bool(true) => Ok(()),
         _ => {
             let other = if operator == "absent" { "present" } else { "absent" };
-            Err(wrong(node, "true").help(format!("write `{operator}: true` or `{other}: true`")))
+            let found = node.scalar().unwrap_or_else(|| node.what().to_owned());
+            let message = format!("expected true, found {found}");
+            Err(Mistake::new(node.at, message)
+                .help(format!("write `{operator}: true` or `{other}: true`")))
         }
     }
 }
@@ -180,7 +198,8 @@ fn pattern(node: &Node) -> Result<regex::Regex, Mistake> {
     // Linear in time by construction; the limits bound memory.
     RegexBuilder::new(text).size_limit(1 << 18).dfa_size_limit(1 << 18).build().map_err(|error| {
         let words = error.to_string();
-        let last = words.lines().last().unwrap_or_default().trim().to_owned();
+        let last = words.lines().last().unwrap_or_default().trim();
+        let last = last.trim_start_matches("error: ");
         Mistake::new(node.at, format!("the regular expression cannot be read: {last}"))
     })
 }
@@ -238,8 +257,11 @@ fn number(measure: &Measure, node: &Node) -> Result<f64, Mistake> {
     };
     value.ok_or_else(|| {
         let found = if text.is_empty() { node.what().to_owned() } else { format!("`{text}`") };
-        Mistake::new(node.at, format!("{} is not {example}", found))
-            .help(format!("{} is measured in {}", measure.path, unit_words(measure)))
+        Mistake::new(node.at, format!("{} is not {example}", found)).help(format!(
+            "{} is measured in {}",
+            measure.path,
+            unit_words(measure)
+        ))
     })
 }
 

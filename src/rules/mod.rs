@@ -13,6 +13,8 @@ mod route;
 mod rule;
 mod selection;
 mod set;
+#[cfg(test)]
+mod tests;
 
 pub use error::RuleError;
 pub use range::Range;

@@ -81,10 +81,11 @@ impl Node {
             Raw::Bool(value) => Tree::Bool(value),
             Raw::Number(number) => {
                 let span = raw.defined.span();
-                let written = span.byte_offset().zip(span.byte_len()).and_then(|(start, length)| {
-                    let start = usize::try_from(start).ok()?;
-                    text.get(start..start.checked_add(usize::try_from(length).ok()?)?)
-                });
+                let written =
+                    span.byte_offset().zip(span.byte_len()).and_then(|(start, length)| {
+                        let start = usize::try_from(start).ok()?;
+                        text.get(start..start.checked_add(usize::try_from(length).ok()?)?)
+                    });
                 Tree::Number(written.map_or(number, |written| written.trim().to_owned()))
             }
             Raw::Text(text) => Tree::Text(text),

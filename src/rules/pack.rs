@@ -6,7 +6,6 @@ use std::sync::Arc;
 use super::error::{Mistake, Position};
 use super::literal::{OPERATORS, is_operator, leaf, read_range};
 use super::node::{Key, Node, Tree};
-use super::range::Range;
 use super::route::{Route, split};
 use super::rule::{Condition, PLACEHOLDERS, PackFacts, ProfileUse, Rule, is_per_item};
 use crate::sample::{Kind, Measure, Severity, find_measure, measures};
@@ -40,13 +39,15 @@ pub(super) fn read_pack(file: &str, text: &str, shipped: bool) -> Pack {
     let rules = head.required("rules");
     head.finish(&["pack", "probe", "version", "source", "profiles", "rules"]);
 
-    let facts = PackFacts { name: name.clone().unwrap_or_else(|| file.into()), version, source, shipped };
+    let facts =
+        PackFacts { name: name.clone().unwrap_or_else(|| file.into()), version, source, shipped };
     let profiles = PROFILES.iter().map(|(name, _)| (*name).to_owned()).chain(own).collect();
     pack.name = name;
     let (Some(probe), Some(rules)) = (probe, rules) else { return pack };
     let reader = Reader { probe, pack: Arc::new(facts), profiles };
     let Tree::List(items) = &rules.tree else {
-        pack.mistakes.push(Mistake::new(rules.at, format!("rules is a list, found {}", rules.what())));
+        pack.mistakes
+            .push(Mistake::new(rules.at, format!("rules is a list, found {}", rules.what())));
         return pack;
     };
     let mut ids = BTreeSet::new();
@@ -55,13 +56,17 @@ pub(super) fn read_pack(file: &str, text: &str, shipped: bool) -> Pack {
             pack.rules.push((item.at, rule));
         }
     }
+    pack.mistakes.sort_by_key(|mistake| (mistake.at.line, mistake.at.column));
     pack
 }
 
 /// The profiles that Secchi knows, and what each is for.
 pub(super) const PROFILES: [(&str, &str); 7] = [
     ("baseline", "What is broken or dangerous on any estate."),
-    ("standard", "The default: Mozilla intermediate 6.0 for TLS, browsers' protections, sound DNS."),
+    (
+        "standard",
+        "The default: Mozilla intermediate 6.0 for TLS, browsers' protections, sound DNS.",
+    ),
     ("strict", "Everything that good practice asks."),
     ("mozilla-modern-6.0", "Mozilla's server side TLS guideline 6.0, modern."),
     ("mozilla-intermediate-6.0", "Mozilla's server side TLS guideline 6.0, intermediate."),
@@ -92,6 +97,8 @@ impl Reader {
         let when = fields.take("when");
         let hold = fields.take("for").and_then(|node| read_span(node, fields.mistakes));
         let profiles = fields.take("profiles");
+        let profiles =
+            profiles.map(|node| self.profiles(node, fields.mistakes)).unwrap_or_default();
         let summary =
             fields.required("summary").and_then(|node| read_summary(node, fields.mistakes));
         let why = fields.required_text("why");
@@ -128,8 +135,8 @@ impl Reader {
             catalogued: found.catalogued,
             held: BTreeMap::new(),
         };
-        if let Some(node) = profiles {
-            self.profiles(node, &mut rule, mistakes);
+        for (at, name, node) in profiles {
+            hold_in_profile(&mut rule, name, (at, node), mistakes);
         }
         (mistakes.len() == before).then_some(rule)
     }
@@ -193,19 +200,23 @@ impl Reader {
     }
 
     /// `[standard, strict]`, or `{standard: {severity: low}, strict: {min: 30d}}`.
-    fn profiles(&self, node: &Node, rule: &mut Rule, mistakes: &mut Vec<Mistake>) {
-        let nothing = Node { at: node.at, tree: Tree::Map(Vec::new()) };
-        let entries: Vec<(Position, String, &Node)> = match &node.tree {
+    fn profiles<'n>(
+        &self,
+        node: &'n Node,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Vec<(Position, String, Option<&'n Node>)> {
+        let mut entries: Vec<_> = match &node.tree {
             Tree::List(items) => items
                 .iter()
-                .map(|item| (item.at, item.scalar().unwrap_or_default(), &nothing))
+                .map(|item| (item.at, item.scalar().unwrap_or_default(), None))
                 .collect(),
             Tree::Map(entries) => {
-                entries.iter().map(|(key, value)| (key.at, key.word.clone(), value)).collect()
+                entries.iter().map(|(key, value)| (key.at, key.word.clone(), Some(value))).collect()
             }
             _ => {
-                mistakes.push(Mistake::new(node.at, format!("profiles is a list or a map, found {}", node.what())));
-                return;
+                let message = format!("profiles is a list or a map, found {}", node.what());
+                mistakes.push(Mistake::new(node.at, message));
+                return Vec::new();
             }
         };
         if entries.is_empty() {
@@ -214,30 +225,39 @@ impl Reader {
                     .help("leave profiles out to hold it in every profile"),
             );
         }
-        for (at, name, node) in entries {
-            if !self.profiles.contains(&name) {
+        entries.retain(|(at, name, _)| {
+            let known = self.profiles.contains(name);
+            if !known {
                 let known = self.profiles.iter().map(String::as_str);
-                mistakes.push(Mistake::new(at, format!("no profile `{name}`")).meant(&name, known));
-                continue;
+                mistakes.push(Mistake::new(*at, format!("no profile `{name}`")).meant(name, known));
             }
-            let node = if node.tree == Tree::Null { &nothing } else { node };
-            let mut fields = Fields::new(node, "a profile's own form of a rule", mistakes);
-            let severity =
-                fields.take("severity").and_then(|node| read_severity(node, fields.mistakes));
-            let operators = fields.take_operators();
-            fields.finish(&["severity"]);
-            let own = if operators.is_empty() {
-                None
-            } else {
-                read_range(rule.catalogued, &operators, at, mistakes)
-            };
-            let severity = severity.unwrap_or(rule.severity);
-            let range: Range = own.unwrap_or_else(|| rule.range.clone());
-            let range_words = range.to_string();
-            rule.held.insert(name.clone(), Arc::new(rule.hold(severity, range)));
-            rule.profiles.insert(name, ProfileUse { severity, range: range_words });
+            known
+        });
+        entries
+    }
+}
+
+/// Notes how a profile holds the rule: as it is, or with a severity or range of its own.
+fn hold_in_profile(
+    rule: &mut Rule,
+    name: String,
+    (at, node): (Position, Option<&Node>),
+    mistakes: &mut Vec<Mistake>,
+) {
+    let (mut severity, mut range) = (rule.severity, rule.range.clone());
+    if let Some(node) = node.filter(|node| node.tree != Tree::Null) {
+        let mut fields = Fields::new(node, "a profile's own form of a rule", mistakes);
+        let own = fields.take("severity").and_then(|node| read_severity(node, fields.mistakes));
+        let operators = fields.take_operators();
+        fields.finish(&["severity"]);
+        severity = own.unwrap_or(severity);
+        if !operators.is_empty() {
+            range = read_range(rule.catalogued, &operators, at, mistakes).unwrap_or(range);
         }
     }
+    let words = range.to_string();
+    rule.held.insert(name.clone(), Arc::new(rule.hold(severity, range)));
+    rule.profiles.insert(name, ProfileUse { severity, range: words });
 }
 
 /// A measure that a rule names.
@@ -260,8 +280,11 @@ fn find(probe: ProbeKind, node: &Node) -> Result<Found, Mistake> {
         return Err(Mistake::new(node.at, format!("no measurement `{path}`")).meant(path, known()));
     };
     if !path.starts_with(&format!("{probe}.")) {
-        return Err(Mistake::new(node.at, format!("`{path}` is not measured by the {probe} probe"))
-            .help("a pack judges the samples of its own probe"));
+        return Err(Mistake::new(
+            node.at,
+            format!("`{path}` is not measured by the {probe} probe"),
+        )
+        .help("a pack judges the samples of its own probe"));
     }
     if key.is_some() && !matches!(catalogued.kind, Kind::MapOf(_)) {
         return Err(Mistake::new(node.at, format!("`{path}` has no keys")));
@@ -269,8 +292,11 @@ fn find(probe: ProbeKind, node: &Node) -> Result<Found, Mistake> {
     if leaf(catalogued.kind) == Kind::Object {
         let below: Vec<_> =
             known().filter(|other| other.starts_with(&format!("{path}."))).collect();
-        return Err(Mistake::new(node.at, format!("`{path}` is an object; a range needs one value"))
-            .help(format!("below it are {}", below.join(", "))));
+        return Err(Mistake::new(
+            node.at,
+            format!("`{path}` is an object; a range needs one value"),
+        )
+        .help(format!("below it are {}", below.join(", "))));
     }
     Ok(Found { key: key.map(str::to_owned), written, catalogued })
 }
@@ -289,7 +315,8 @@ impl<'n, 'm> Fields<'n, 'm> {
         let entries = match &node.tree {
             Tree::Map(entries) => entries.iter().map(|(key, value)| (key, value)).collect(),
             _ => {
-                mistakes.push(Mistake::new(node.at, format!("{what} is a map, found {}", node.what())));
+                mistakes
+                    .push(Mistake::new(node.at, format!("{what} is a map, found {}", node.what())));
                 Vec::new()
             }
         };
@@ -331,14 +358,14 @@ impl<'n, 'm> Fields<'n, 'm> {
         let text = node.scalar().map(|text| text.trim().to_owned());
         let text = text.filter(|text| !text.is_empty());
         if text.is_none() {
-            self.mistakes.push(Mistake::new(node.at, format!("{word} is a text, found {}", node.what())));
+            self.mistakes
+                .push(Mistake::new(node.at, format!("{word} is a text, found {}", node.what())));
         }
         text
     }
 
     fn take_operators(&mut self) -> Vec<(&'n Key, &'n Node)> {
-        let (operators, rest) =
-            self.entries.drain(..).partition(|(key, _)| is_operator(&key.word));
+        let (operators, rest) = self.entries.drain(..).partition(|(key, _)| is_operator(&key.word));
         self.entries = rest;
         operators
     }
@@ -389,7 +416,8 @@ fn read_words(node: &Node, mistakes: &mut Vec<Mistake>) -> Vec<String> {
     for item in items {
         match item.scalar() {
             Some(word) => words.push(word),
-            None => mistakes.push(Mistake::new(item.at, format!("expected a text, found {}", item.what()))),
+            None => mistakes
+                .push(Mistake::new(item.at, format!("expected a text, found {}", item.what()))),
         }
     }
     words
@@ -428,8 +456,17 @@ fn read_controls(node: &Node, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, V
 }
 
 const RULE_KEYS: [&str; 11] = [
-    "id", "severity", "measure", "when", "for", "profiles", "summary", "why", "remedy",
-    "references", "controls",
+    "id",
+    "severity",
+    "measure",
+    "when",
+    "for",
+    "profiles",
+    "summary",
+    "why",
+    "remedy",
+    "references",
+    "controls",
 ];
 
 const FRAMEWORKS: [&str; 4] = ["iso27002", "nist-csf", "pci-dss", "soc2"];

@@ -151,6 +151,11 @@ impl Range {
     pub(super) fn check(&self, fact: &Fact<'_>) -> Ruling {
         let mut ruling = Ruling::default();
         match fact.value {
+            Value::Array(items) if items.iter().all(Value::is_object) && !items.is_empty() => {
+                if !matches!(self.test, Test::Present) {
+                    ruling.doubts.push((None, odd_shape()));
+                }
+            }
             Value::Array(members) => self.check_set(members, fact, &mut ruling),
             value => match self.holds(value, fact.now) {
                 None => ruling.doubts.push((None, odd_shape())),
@@ -184,6 +189,7 @@ impl Range {
             (Test::Numbers(wanted), value) => Some(wanted.contains(&value.as_f64()?)),
             (Test::NotNumbers(barred), value) => Some(!barred.contains(&value.as_f64()?)),
             (Test::Present, Value::String(text)) => Some(!text.is_empty()),
+            (Test::Present, Value::Object(items)) => Some(!items.is_empty()),
             (Test::Absent, Value::String(text)) => Some(text.is_empty()),
             (Test::Equals(words) | Test::OneOf(words), Value::String(text)) => {
                 Some(words.iter().any(|word| word.matches(text)))
@@ -339,7 +345,11 @@ impl Quantity {
         match self {
             Self::Bits => format!("{value} bits"),
             Self::Bytes if value >= 0.0 && value.fract() == 0.0 => {
-                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "checked"
+                )]
                 let size = ByteSize(value as u64);
                 size.to_string()
             }

@@ -168,7 +168,9 @@ pub(super) const PLACEHOLDERS: [&str; 3] = ["{measured}", "{subject}", "{target}
 fn measured_in_words(rule: &RuleFacts, measured: &Value) -> String {
     let unit = find_measure(&rule.measure).map_or(Unit::None, |measure| measure.unit);
     let words = match (measured, unit) {
-        (Value::Number(number), Unit::Seconds) => number.as_f64().map(|n| Quantity::Seconds.words(n)),
+        (Value::Number(number), Unit::Seconds) => {
+            number.as_f64().map(|n| Quantity::Seconds.words(n))
+        }
         (Value::Number(number), Unit::Bytes) => number.as_f64().map(|n| Quantity::Bytes.words(n)),
         (Value::Number(number), Unit::Bits) => number.as_f64().map(|n| Quantity::Bits.words(n)),
         _ => None,

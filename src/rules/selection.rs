@@ -61,9 +61,10 @@ pub fn sample_verdict(judgements: &[Judgement]) -> Verdict {
 
 fn was_not_asked(judgement: &Judgement) -> bool {
     let not_looked_at = not_looked_at();
-    judgement.doubts.iter().all(|doubt| {
-        doubt.unknown.reason == Reason::OptIn || doubt.unknown == not_looked_at
-    })
+    judgement
+        .doubts
+        .iter()
+        .all(|doubt| doubt.unknown.reason == Reason::OptIn || doubt.unknown == not_looked_at)
 }
 
 /// How many judgements came to what.

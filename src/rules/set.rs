@@ -67,7 +67,8 @@ impl RuleSet {
             if known {
                 set.disabled.insert(id.clone());
             } else {
-                let mistake = Mistake::new(Position::default(), format!("no rule `{id}` to disable"));
+                let mistake =
+                    Mistake::new(Position::default(), format!("no rule `{id}` to disable"));
                 let mistake = mistake.meant(id, set.rules.iter().map(|rule| &*rule.id));
                 errors.push(mistake.in_file("rules.disable"));
             }
@@ -187,8 +188,11 @@ mod tests {
     fn the_shipped_packs_have_no_mistakes() {
         for (name, text) in SHIPPED {
             let pack = read_pack(name, text, true);
-            let errors: Vec<_> =
-                pack.mistakes.into_iter().map(|mistake| mistake.in_file(name).to_string()).collect();
+            let errors: Vec<_> = pack
+                .mistakes
+                .into_iter()
+                .map(|mistake| mistake.in_file(name).to_string())
+                .collect();
             assert!(errors.is_empty(), "{errors:#?}");
             assert_eq!(pack.name.as_deref(), Some(name));
         }
