@@ -47,6 +47,9 @@ impl Node {
         options.strict_booleans = true;
         options.with_snippet = false;
         options.duplicate_keys = DuplicateKeyPolicy::Error;
+        if let Some(budget) = &mut options.budget {
+            budget.max_depth = MAX_DEPTH;
+        }
         let raw: Spanned<Raw> =
             serde_saphyr::from_str_with_options(text, options).map_err(|error| {
                 let at = error.location().map_or_else(Position::default, position);
@@ -212,6 +215,7 @@ impl<'de> Visitor<'de> for RawVisitor {
 
 /// More than any person writes.
 const MAX_TEXT: usize = 1 << 20;
+const MAX_DEPTH: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -239,6 +243,8 @@ mod tests {
     fn broken_yaml_and_repeated_keys_have_a_position() {
         let repeated = Node::read("a: 1\nb: 2\na: 3\n").expect_err("repeated");
         assert_eq!(repeated.at.line, 3, "{repeated:?}");
+        let deep = Node::read(&"[".repeat(5_000)).expect_err("deep");
+        assert!(!deep.message.is_empty());
         let broken = Node::read("a: [1\nb: 2").expect_err("broken");
         assert!(broken.at.line > 0 && !broken.message.is_empty(), "{broken:?}");
     }

@@ -136,6 +136,26 @@ impl Rule {
     }
 }
 
+/// The built-in rule that a silent sampling point breaks: `tls-stale`. Only the age of the last known
+/// fact opens it, so no pack holds it.
+pub fn stale_rule(probe: ProbeKind) -> RuleFacts {
+    RuleFacts {
+        id: format!("{probe}-stale").into(),
+        severity: Severity::Low,
+        measure: probe.as_str().into(),
+        range: "a fact within its freshness".into(),
+        summary: "Nothing new is known of {target}; the last fact is from {measured}".into(),
+        remedy: "Look at the reasons of its unknown samples: a firewall, a rate limit, a name that is gone, or this \
+                 machine. Nothing is resolved meanwhile."
+            .into(),
+        controls: Arc::new(BTreeMap::from([
+            ("iso27002".to_owned(), vec!["8.16".to_owned()]),
+            ("nist-csf".to_owned(), vec!["DE.CM-01".to_owned()]),
+            ("soc2".to_owned(), vec!["CC7.2".to_owned()]),
+        ])),
+    }
+}
+
 /// Whether a range is asked of each item of a list.
 pub(super) fn is_per_item(measure: &Measure, range: &Range) -> bool {
     super::literal::leaf(measure.kind) == Kind::Items && range.bars_items()

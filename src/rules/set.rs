@@ -181,21 +181,5 @@ fn own_range(rule: &Rule, severity: Severity, range: &Value) -> Result<Held, Vec
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shipped_packs_have_no_mistakes() {
-        for (name, text) in SHIPPED {
-            let pack = read_pack(name, text, true);
-            let errors: Vec<_> = pack
-                .mistakes
-                .into_iter()
-                .map(|mistake| mistake.in_file(name).to_string())
-                .collect();
-            assert!(errors.is_empty(), "{errors:#?}");
-            assert_eq!(pack.name.as_deref(), Some(name));
-        }
-        assert!(RuleSet::builtin().rules().len() >= 48);
-    }
-}
+#[path = "set_tests.rs"]
+mod tests;
