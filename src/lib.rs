@@ -16,5 +16,6 @@ pub mod ledger;
 pub mod probe;
 pub mod rules;
 pub mod sample;
+pub mod schedule;
 pub mod target;
 pub mod telemetry;

@@ -1,8 +1,96 @@
-//! The http probe.
+//! The http probe: what a site says in its header fields, over every hop, at one pinned address.
+//!
+//! Both schemes are walked (`walk`), each request over a fresh connection (`exchange`) whose raw
+//! head is kept (`tee`, `head`). What the responses say is read by one pure module a field, and
+//! put together in `facts`.
 
-use super::{Job, Run};
+mod cookies;
+mod cross_origin;
+mod csp;
+mod exchange;
+mod facts;
+mod fields;
+mod handshake;
+mod head;
+mod hsts;
+mod leaks;
+mod redirect;
+mod redirection;
+mod referrer;
+mod tee;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trust;
+mod usable;
+mod walk;
+mod xcto;
+mod xfo;
 
-/// Takes one sample.
-pub async fn run(job: Job) -> Run {
-    super::unresolved(&job.point)
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::sample::{Outcome, Reason, Unknown};
+use crate::target::ProbeKind;
+
+use super::{Job, Observation, Run};
+use facts::Seen;
+use walk::{Starts, Walker};
+
+/// The User-Agent without an operator's contact.
+pub const AGENT: &str = concat!("Secchi/", env!("CARGO_PKG_VERSION"), " (out-of-band sampler)");
+
+/// The User-Agent that names the operator's contact. Characters that a field cannot carry are
+/// dropped.
+pub fn agent(contact: &str) -> String {
+    let contact: String = contact
+        .chars()
+        .filter(|c| c.is_ascii_graphic() && !"()\\".contains(*c))
+        .take(100)
+        .collect();
+    match contact.is_empty() {
+        true => AGENT.to_owned(),
+        false => format!("Secchi/{} (+{contact})", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+/// Takes one sample: one request a URL, each over a connection of its own, bodies never read.
+pub async fn run(mut job: Job) -> Run {
+    let start = Instant::now();
+    let Some(address) = job.point.address else { return super::unresolved(&job.point) };
+    let Some(starts) = walk::starts(&job.point.target.endpoint) else {
+        let unknown = Unknown::new(Reason::NotApplicable, "the target does not speak HTTP");
+        return Run::unknown(&job.point, unknown, Duration::ZERO, 0);
+    };
+    job.dialer = job.dialer.with_read_limit(exchange::READ_LIMIT);
+    let mut walker = Walker::new(&job, address, AGENT);
+    let Starts { http, https } = starts;
+    // A scheme that drips must leave the other its time. https comes first: it matters most.
+    let (now, end) = (Instant::now(), job.dialer.deadline());
+    let left = end.saturating_duration_since(now);
+    let share = if http.is_some() { left * 3 / 5 } else { left };
+    let https = match https {
+        Some(url) => Some(walker.walk(url, now + share).await),
+        None => None,
+    };
+    let http = match http {
+        Some(url) => Some(walker.walk(url, end).await),
+        None => None,
+    };
+    let seen =
+        Seen { own: job.point.target.endpoint.host.clone(), hops: walker.into_hops(), http, https };
+    let (duration, connections) = (start.elapsed(), job.dialer.connections());
+    let outcome = match seen.silence() {
+        Some(unknown) => Outcome::Unknown(unknown),
+        None => Outcome::Measured(facts::measure(&seen, job.now)),
+    };
+    let observation = Observation {
+        probe: ProbeKind::Http,
+        address: Some(address),
+        outcome,
+        duration,
+        connections,
+    };
+    Run { observations: vec![observation], memory: None }
 }

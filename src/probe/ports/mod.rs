@@ -1,8 +1,65 @@
-//! The ports probe.
+//! The ports probe: an unprivileged connect scan. *Closed*, *did not answer* and *could not be
+//! asked* are three things, and never taken for each other.
 
-use super::{Job, Run};
+mod ask;
+mod common;
+mod memory;
+mod port;
+mod report;
+mod scan;
+mod state;
+#[cfg(test)]
+mod tests;
+mod voice;
 
-/// Takes one sample.
+use std::collections::BTreeSet;
+
+use tokio::time::Instant;
+
+use self::ask::Ask;
+use self::memory::Past;
+use self::report::Look;
+use self::scan::Scanner;
+use super::{Job, Observation, Run};
+
+/// Addresses of one name that are sampled (DESIGN §4.7); those named by hand are all asked.
+const MAX_ADDRESSES: usize = 16;
+
+/// Takes one sample: every asked port of every address of the target.
 pub async fn run(job: Job) -> Run {
-    super::unresolved(&job.point)
+    let start = Instant::now();
+    let target = &job.point.target;
+    let mut addresses = target.settings.addresses.clone();
+    let mut excess = 0;
+    if addresses.is_empty() {
+        let port = target.endpoint.port_or_default();
+        addresses = match job.dialer.resolve(&target.endpoint.host, port).await {
+            Ok(addresses) => addresses,
+            Err(unknown) => return Run::unknown(&job.point, unknown, start.elapsed(), 0),
+        };
+        excess = addresses.len().saturating_sub(MAX_ADDRESSES);
+        addresses.truncate(MAX_ADDRESSES);
+    }
+    let mut once = BTreeSet::new();
+    addresses.retain(|address| once.insert(*address));
+    let asks: Vec<Ask> = addresses.iter().map(|address| Ask::of(&job, *address)).collect();
+    let scanner = Scanner::of(&job);
+    let states = scanner.scan(&asks, job.seed).await;
+    let mut past = Past::read(job.memory.as_ref());
+    let looks = asks.into_iter().zip(states).map(|(ask, (states, answers_everywhere))| {
+        let unstable = past.learn(ask.address, &states, job.now);
+        Look::new(ask, states, answers_everywhere, unstable)
+    });
+    let looks: Vec<Look> = looks.collect();
+    let outcome = report::outcome(&looks, excess);
+    Run {
+        observations: vec![Observation {
+            probe: job.point.probe,
+            address: None,
+            outcome,
+            duration: start.elapsed(),
+            connections: job.dialer.connections(),
+        }],
+        memory: past.write(),
+    }
 }

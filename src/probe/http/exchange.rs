@@ -1,0 +1,275 @@
+//! One request over one fresh connection to one address.
+
+use std::error::Error as _;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, USER_AGENT};
+use http::{Request, Version};
+use http_body_util::Empty;
+use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use url::{Position, Url};
+
+use crate::probe::dial::Dialer;
+use crate::sample::{Reason, Unknown};
+use crate::target::Host;
+
+use super::fields::Fields;
+use super::handshake::{of_stream, secure};
+use super::head::{self, Head};
+use super::tee::{Copied, Tee};
+use super::trust::{self, OwnAnchors};
+
+/// Bytes one connection may bring: a TLS handshake with its certificates, and a head. The body is
+/// never read, so nothing is ever decompressed.
+pub(super) const READ_LIMIT: usize = 256 * 1024;
+
+/// What is asked, and of whom.
+#[derive(Clone, Debug)]
+pub(super) struct Question<'a> {
+    /// What is asked for; `http` or `https`.
+    pub(super) url: &'a Url,
+    /// The URL's host.
+    pub(super) host: &'a Host,
+    /// The address dialled.
+    pub(super) address: IpAddr,
+    /// The name in the hello and the one that the certificate must cover.
+    pub(super) server_name: &'a str,
+    /// The User-Agent.
+    pub(super) agent: &'a str,
+    /// Anchors beside the public ones.
+    pub(super) anchors: &'a OwnAnchors,
+    /// When the certificate must be valid.
+    pub(super) now: DateTime<Utc>,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(super) struct Answer {
+    /// The address that answered.
+    pub(super) address: IpAddr,
+    /// Status, version and fields.
+    pub(super) head: Head,
+    /// Whether the certificate is trusted; `None` without TLS.
+    pub(super) trust: Option<Result<(), &'static str>>,
+    /// Where the time went.
+    pub(super) timings: Timings,
+}
+
+/// Seconds spent.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Timings {
+    /// In the connect, waiting for the budget included.
+    pub(super) connect: f64,
+    /// In the TLS handshake; 0 without one.
+    pub(super) tls: f64,
+    /// From the request to the end of the head.
+    pub(super) first_byte: f64,
+    /// In all.
+    pub(super) total: f64,
+}
+
+/// Asks. When this returns, the connection is closed and its permit given back.
+pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answer, Unknown> {
+    let mut clock = Clock::start();
+    let port = question.url.port_or_known_default().unwrap_or(80);
+    let connection = dialer
+        .connect(question.host, question.address, port)
+        .await
+        .map_err(|error| error.unknown())?;
+    let mut timings = Timings { connect: clock.lap(), ..Timings::default() };
+    let address = connection.peer().map_or(question.address, |peer| peer.ip());
+    let (head, trust) = if question.url.scheme() == "https" {
+        let name = ServerName::try_from(question.server_name.to_owned())
+            .map_err(|error| Unknown::new(Reason::LocalError, error.to_string()))?;
+        let secured = secure(connection, name.clone()).await?;
+        timings.tls = clock.lap();
+        let trust = match trust::judge(&secured.chain, &name, question.anchors, question.now) {
+            Ok(()) if !secured.is_proven => Err("weak_signature"),
+            judged => judged,
+        };
+        let head = if secured.is_h2 {
+            speak_h2(secured.stream, question).await?
+        } else {
+            speak_h1(secured.stream, question).await?
+        };
+        (head, Some(trust))
+    } else {
+        (speak_h1(connection, question).await?, None)
+    };
+    timings.first_byte = clock.lap();
+    timings.total = clock.total();
+    Ok(Answer { address, head, trust, timings })
+}
+
+async fn speak_h1<S>(stream: S, question: &Question<'_>) -> Result<Head, Unknown>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let request = request(question, Version::HTTP_11)?;
+    let (leash, copied) = (Leash::default(), Copied::default());
+    let io = TokioIo::new(Tee::new(stream, copied.clone()));
+    let answered = async {
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(head::MAX_BYTES)
+            .max_headers(head::MAX_FIELDS)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true)
+            .handshake(io)
+            .await?;
+        leash.lead().execute(connection);
+        sender.send_request(request).await.map(drop)
+    };
+    let answered = answered.await;
+    leash.close().await;
+    // The raw head is the evidence, also where hyper stumbles over its framing (a bad
+    // Content-Length): the body is none of our business.
+    match (head::parse(&copied.take()), answered) {
+        (Ok(Some(head)), _) => Ok(head),
+        (Err(error), _) => Err(Unknown::new(Reason::NotObserved, error.to_string())),
+        (Ok(None), Err(error)) => Err(reason(&error)),
+        (Ok(None), Ok(())) => Err(Unknown::new(Reason::NotObserved, "the head did not end")),
+    }
+}
+
+async fn speak_h2<S>(stream: S, question: &Question<'_>) -> Result<Head, Unknown>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let request = request(question, Version::HTTP_2)?;
+    let leash = Leash::default();
+    let answered = async {
+        let (mut sender, connection) = http2::Builder::new(leash.lead())
+            .initial_stream_window_size(16 * 1024)
+            .max_header_list_size(MAX_HEADER_LIST)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        leash.lead().execute(connection);
+        sender.send_request(request).await
+    };
+    let answered = answered.await;
+    leash.close().await;
+    let response = answered.map_err(|error| reason(&error))?;
+    if response.headers().len() > head::MAX_FIELDS {
+        return Err(Unknown::new(Reason::NotObserved, head::HeadError::TooMany.to_string()));
+    }
+    let mut fields = Fields::default();
+    for (name, value) in response.headers() {
+        fields.push(name.as_str().as_bytes(), value.as_bytes());
+    }
+    Ok(Head { status: response.status().as_u16(), version: "HTTP/2", fields })
+}
+
+fn request(question: &Question<'_>, version: Version) -> Result<Request<Empty<Bytes>>, Unknown> {
+    let is_h2 = version == Version::HTTP_2;
+    let url = question.url;
+    let target = match is_h2 {
+        true => &url[..Position::AfterQuery],
+        false => &url[Position::BeforePath..Position::AfterQuery],
+    };
+    let mut request = Request::builder()
+        .version(version)
+        .uri(target)
+        .header(USER_AGENT, question.agent)
+        .header(ACCEPT, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+        .header(ACCEPT_ENCODING, "identity");
+    if !is_h2 {
+        let authority = &url[Position::BeforeHost..Position::AfterPort];
+        request = request.header(HOST, authority).header(CONNECTION, "close");
+    }
+    request.body(Empty::new()).map_err(|error| Unknown::new(Reason::LocalError, error.to_string()))
+}
+
+/// The reason behind a failed exchange after the handshake.
+fn reason(error: &hyper::Error) -> Unknown {
+    let mut source = error.source();
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return of_stream(io);
+        }
+        source = inner.source();
+    }
+    if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+        return Reason::Reset.into();
+    }
+    Unknown::new(Reason::NotObserved, error.to_string())
+}
+
+/// Every task of one connection: none outlives it, whether it ends or is given up.
+#[derive(Debug, Default)]
+struct Leash(Lead);
+
+#[derive(Clone, Debug, Default)]
+struct Lead(Arc<Mutex<JoinSet<()>>>);
+
+impl Leash {
+    fn lead(&self) -> Lead {
+        self.0.clone()
+    }
+
+    /// Ends every task, and with it the connection.
+    async fn close(self) {
+        let mut tasks = std::mem::take(&mut *self.0.lock());
+        tasks.shutdown().await;
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        self.0.lock().abort_all();
+    }
+}
+
+impl Lead {
+    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<F> Executor<F> for Lead
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, task: F) {
+        self.lock().spawn(async move {
+            // How a connection ends is told to whoever awaits its answer.
+            let _ = task.await;
+        });
+    }
+}
+
+struct Clock {
+    start: Instant,
+    lap: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let start = Instant::now();
+        Self { start, lap: start }
+    }
+
+    fn lap(&mut self) -> f64 {
+        let lap = std::mem::replace(&mut self.lap, Instant::now());
+        (self.lap - lap).as_secs_f64()
+    }
+
+    fn total(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+}
+
+/// By RFC 9113 §6.5.2 each field counts 32 bytes more than it has.
+const MAX_HEADER_LIST: u32 = 64 * 1024;

@@ -1,0 +1,261 @@
+//! Servers that say what a test wants them to say.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use rustls::pki_types::PrivateKeyDer;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use crate::probe::dial::{Contact, Dialer, Guard, Outside, Resolve, Unbounded};
+use crate::probe::http::run;
+use crate::probe::http::trust::PROVIDER;
+use crate::probe::{Job, Run};
+use crate::sample::{Outcome, Unknown};
+use crate::target::{Point, ProbeKind, Settings, Target, TextFile};
+
+/// What a server does with a request's head, given the stream to answer on.
+pub(super) type Script =
+    Arc<dyn Fn(String, Box<dyn Stream>) -> BoxFuture<'static, ()> + Send + Sync>;
+
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// Answers each request with what `reply` makes of its head.
+pub(super) fn says(reply: impl Fn(&str) -> String + Send + Sync + 'static) -> Script {
+    Arc::new(move |request, mut stream| {
+        let reply = reply(&request);
+        Box::pin(async move {
+            let _ = stream.write_all(reply.as_bytes()).await;
+            let _ = stream.shutdown().await;
+        })
+    })
+}
+
+/// Answers each request with a 200 and these field lines.
+pub(super) fn ok(fields: &'static str) -> Script {
+    says(move |_| format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nhi"))
+}
+
+/// Writes `piece` for ever, `pause` apart, and counts what was taken.
+pub(super) fn endless(
+    start: &'static str,
+    piece: String,
+    pause: Duration,
+) -> (Script, Arc<AtomicUsize>) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    let script: Script = Arc::new(move |_, mut stream| {
+        let (piece, count) = (piece.clone(), Arc::clone(&count));
+        Box::pin(async move {
+            let _ = stream.write_all(start.as_bytes()).await;
+            while stream.write_all(piece.as_bytes()).await.is_ok() {
+                count.fetch_add(piece.len(), Ordering::Relaxed);
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        })
+    });
+    (script, taken)
+}
+
+/// A listener on a free port below the ephemeral range.
+pub(super) async fn listener() -> (TcpListener, u16) {
+    for _ in 0..200 {
+        let port = fastrand::u16(10_000..32_000);
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            return (listener, port);
+        }
+    }
+    panic!("no free port");
+}
+
+/// A port that refuses: bound, so that no other test takes it, and nobody listens.
+pub(super) fn refusing() -> u16 {
+    for _ in 0..200 {
+        let port = fastrand::u16(10_000..32_000);
+        let socket = TcpSocket::new_v4().expect("a socket");
+        if socket.bind((Ipv4Addr::LOCALHOST, port).into()).is_ok() {
+            std::mem::forget(socket);
+            return port;
+        }
+    }
+    panic!("no free port");
+}
+
+/// A server without TLS; it ends with the test.
+pub(super) async fn plain(script: Script) -> u16 {
+    let (listener, port) = listener().await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve(stream, Arc::clone(&script)));
+        }
+    });
+    port
+}
+
+/// A server with TLS and a certificate for `site.test`; also gives the certificate.
+pub(super) async fn encrypted(script: Script) -> (u16, TextFile) {
+    let (config, pem) = tls_config(&[b"http/1.1"]);
+    let (listener, port) = listener().await;
+    let acceptor = TlsAcceptor::from(config);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
+            tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    serve(stream, script).await;
+                }
+            });
+        }
+    });
+    (port, pem)
+}
+
+/// A server that speaks HTTP/2 over TLS and answers 200 with these fields.
+pub(super) async fn h2(fields: &'static [(&'static str, &'static str)]) -> (u16, TextFile) {
+    let (config, pem) = tls_config(&[b"h2", b"http/1.1"]);
+    let (listener, port) = listener().await;
+    let acceptor = TlsAcceptor::from(config);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    serve_h2(stream, fields).await;
+                }
+            });
+        }
+    });
+    (port, pem)
+}
+
+async fn serve_h2(
+    stream: tokio_rustls::server::TlsStream<TcpStream>,
+    fields: &'static [(&'static str, &'static str)],
+) {
+    let service = hyper::service::service_fn(move |request: http::Request<_>| async move {
+        let _: &hyper::body::Incoming = request.body();
+        let mut response = http::Response::builder().status(200);
+        for (name, value) in fields {
+            response = response.header(*name, *value);
+        }
+        response.body(http_body_util::Empty::<bytes::Bytes>::new())
+    });
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service).await;
+}
+
+async fn serve(mut stream: impl Stream + 'static, script: Script) {
+    let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
+    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut buffer).await {
+            Ok(read) if read > 0 => head.extend_from_slice(&buffer[..read]),
+            _ => return,
+        }
+    }
+    script(String::from_utf8_lossy(&head).into_owned(), Box::new(stream)).await;
+}
+
+fn tls_config(alpn: &[&[u8]]) -> (Arc<rustls::ServerConfig>, TextFile) {
+    let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("a certificate");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("a configuration");
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let pem = TextFile { path: "ca.pem".into(), text: made.cert.pem().into() };
+    (Arc::new(config), pem)
+}
+
+/// A sample about to be taken of `site.test`.
+pub(super) struct Lab {
+    pub(super) target: String,
+    pub(super) settings: Settings,
+    pub(super) outside: Outside,
+    pub(super) budget: Duration,
+}
+
+impl Lab {
+    /// Of a target, with these switches of curl's `connect-to` kind.
+    pub(super) fn of(target: &str, routes: &[(&str, u16)]) -> Self {
+        let connect_to = routes
+            .iter()
+            .map(|(from, port)| format!("{from}:127.0.0.1:{port}").parse().expect("a rule"))
+            .collect();
+        Self {
+            target: target.to_owned(),
+            settings: Settings { connect_to, ..Settings::default() },
+            outside: Unbounded::outside(),
+            budget: Duration::from_secs(10),
+        }
+    }
+
+    pub(super) fn trusting(mut self, pem: TextFile) -> Self {
+        self.settings.ca_file = Some(pem);
+        self
+    }
+
+    pub(super) fn within(mut self, budget: Duration) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    pub(super) async fn run(self) -> Run {
+        let settings = Arc::new(self.settings);
+        let mut target = Target::new(self.target.parse().expect("a target"));
+        target.settings = Arc::clone(&settings);
+        let address = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let point = Point { target: Arc::new(target), probe: ProbeKind::Http, address };
+        let dialer = Dialer::new(self.outside, settings, ProbeKind::Http, self.budget);
+        let now = "2026-11-22T00:00:00Z".parse().expect("a date");
+        run(Job { point, memory: None, now, seed: 1, dialer }).await
+    }
+
+    /// The measurements as JSON.
+    pub(super) async fn facts(self) -> Value {
+        match self.run().await.observations.remove(0).outcome {
+            Outcome::Measured(facts) => serde_json::to_value(facts).expect("JSON"),
+            Outcome::Unknown(unknown) => panic!("nothing was measured: {unknown}"),
+        }
+    }
+
+    /// Why nothing was measured.
+    pub(super) async fn unknown(self) -> Unknown {
+        match self.run().await.observations.remove(0).outcome {
+            Outcome::Measured(facts) => panic!("{facts:?}"),
+            Outcome::Unknown(unknown) => unknown,
+        }
+    }
+}
+
+/// Lets only `site.test` be contacted.
+pub(super) struct OnlySite;
+
+impl Guard for OnlySite {
+    fn permit(&self, contact: &Contact<'_>) -> Result<(), String> {
+        match contact.host {
+            Some("site.test") => Ok(()),
+            _ => Err("scope.names: site.test".to_owned()),
+        }
+    }
+}
+
+/// Every name is here.
+pub(super) struct Here;
+
+impl Resolve for Here {
+    fn lookup<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, Unknown>> {
+        Box::pin(async { Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]) })
+    }
+}

@@ -1,0 +1,114 @@
+//! What the probe remembers of earlier runs: ports that were open within the hour, so that one that
+//! flaps is told from one that was closed for good.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::port::Port;
+use super::state::State;
+use crate::probe::Memory;
+
+const VERSION: u16 = 1;
+const HOUR: i64 = 3_600;
+
+/// Enough for every port that a sane host has open; at some 80 bytes each, under 16 KiB.
+const MOST: usize = 150;
+
+/// By address and port: when it was last seen open and, since, closed, in Unix seconds.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(super) struct Past(BTreeMap<String, (i64, Option<i64>)>);
+
+impl Past {
+    /// What was remembered; a form that is not known is forgotten.
+    pub(super) fn read(memory: Option<&Memory>) -> Self {
+        let known = memory.filter(|memory| memory.version == VERSION);
+        known.and_then(|memory| serde_json::from_slice(&memory.bytes).ok()).unwrap_or_default()
+    }
+
+    pub(super) fn write(&self) -> Option<Memory> {
+        let bytes = serde_json::to_vec(self).ok()?;
+        Some(Memory { version: VERSION, bytes })
+    }
+
+    /// Takes a look in, and says which ports were seen both open and closed within the hour.
+    pub(super) fn learn(
+        &mut self,
+        address: IpAddr,
+        states: &BTreeMap<Port, State>,
+        now: DateTime<Utc>,
+    ) -> BTreeSet<Port> {
+        let now = now.timestamp();
+        self.0.retain(|_, (open, _)| now.saturating_sub(*open) < HOUR);
+        let mut unstable = BTreeSet::new();
+        for (port, state) in states {
+            let key = format!("{address} {port}");
+            match state {
+                State::Open(_) if self.0.len() < MOST || self.0.contains_key(&key) => {
+                    self.0.entry(key.clone()).or_insert((now, None)).0 = now;
+                }
+                State::Closed => {
+                    if let Some((_, closed)) = self.0.get_mut(&key) {
+                        *closed = Some(now);
+                    }
+                }
+                _ => {}
+            }
+            let closed = self.0.get(&key).and_then(|(_, closed)| *closed);
+            if closed.is_some_and(|closed| now.saturating_sub(closed) < HOUR) {
+                unstable.insert(*port);
+            }
+        }
+        unstable
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::Voice;
+    use super::*;
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_700_000_000 + 60 * minute, 0).expect("a time")
+    }
+
+    fn learn(past: &mut Past, state: State, minute: i64) -> bool {
+        let address = "192.0.2.1".parse().expect("an address");
+        let unstable = past.learn(address, &[(Port::tcp(80), state)].into(), at(minute));
+        *past = Past::read(past.write().as_ref());
+        unstable.contains(&Port::tcp(80))
+    }
+
+    #[test]
+    fn a_port_is_unstable_for_an_hour_after_it_was_seen_open_and_closed() {
+        let (past, open) = (&mut Past::default(), || State::Open(Voice::silent()));
+        assert!(!learn(past, State::Closed, 0));
+        assert!(!learn(past, open(), 5));
+        assert!(learn(past, State::Closed, 10));
+        assert!(learn(past, State::Dropped, 15));
+        assert!(learn(past, open(), 20));
+        assert!(!learn(past, open(), 71));
+        assert!(!learn(past, State::Closed, 140));
+    }
+
+    #[test]
+    fn the_memory_is_bounded_and_forgets_what_it_cannot_read() {
+        let address = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".parse().expect("an address");
+        let states = (10_000..60_000).map(|n| (Port::tcp(n), State::Open(Voice::silent())));
+        let mut past = Past::default();
+        past.learn(address, &states.collect(), at(0));
+        past.learn(
+            address,
+            &(10_000..60_000).map(|n| (Port::tcp(n), State::Closed)).collect(),
+            at(1),
+        );
+        let memory = past.write().expect("bytes");
+        assert!(memory.bytes.len() <= 16 * 1_024, "{} bytes", memory.bytes.len());
+        let other = Memory { version: 2, ..memory };
+        assert_eq!(Past::read(Some(&other)), Past::default());
+        let torn = Memory { version: VERSION, bytes: b"{\"x\":".to_vec() };
+        assert_eq!(Past::read(Some(&torn)), Past::default());
+    }
+}
