@@ -104,8 +104,10 @@ http-redirect | {"redirection": {"http": "redirects", "to_https": true}} | {"red
 http-redirect-first-hop | {"redirection": {"to_https": true, "first_hop_https": true}} | {"redirection": {"to_https": true, "first_hop_https": false}} |
 http-redirect-hops | {"redirection": {"hops": 1}} | {"redirection": {"hops": 4}} |
 http-hsts | {"https": {"served": true}, "hsts": {"present": true}} | {"https": {"served": true}, "hsts": {"present": false}} |
-http-hsts-max-age | {"hsts": {"present": true, "max_age": 63072000}} | {"hsts": {"present": true, "max_age": 0}} |
-http-hsts-subdomains | {"hsts": {"present": true, "include_subdomains": true}} | {"hsts": {"present": true, "include_subdomains": false}} |
+http-hsts-invalid | {"hsts": {"present": true, "valid": true}} | {"hsts": {"present": true, "valid": false}} |
+http-hsts-max-age | {"hsts": {"present": true, "valid": true, "max_age": 63072000}} | {"hsts": {"present": true, "valid": true, "max_age": 0}} |
+http-hsts-subdomains | {"hsts": {"present": true, "valid": true, "include_subdomains": true}} | {"hsts": {"present": true, "valid": true, "include_subdomains": false}} |
+http-downgrade | {"https": {"downgrades": false}} | {"https": {"downgrades": true}} |
 http-csp | {"csp": {"present": true}} | {"csp": {"present": false}} |
 http-csp-unsafe-inline | {"csp": {"present": true, "unsafe_inline": false}} | {"csp": {"present": true, "unsafe_inline": true}} |
 http-csp-unsafe-eval | {"csp": {"present": true, "unsafe_eval": false}} | {"csp": {"present": true, "unsafe_eval": true}} |
