@@ -17,6 +17,7 @@ pub mod finding;
 pub mod inventory;
 pub mod ledger;
 pub mod probe;
+pub mod rules;
 pub mod sample;
 pub mod schedule;
 pub mod target;

@@ -158,7 +158,30 @@ pub struct Doubt {
 }
 
 impl Doubt {
+    /// A doubt about `TLSv1.2` is one about `TLSv1.2 TLS_RSA_WITH_RC4_128_SHA` too.
     fn covers(&self, subject: &str) -> bool {
-        self.subject.as_ref().is_none_or(|doubted| &**doubted == subject)
+        self.subject.as_ref().is_none_or(|doubted| {
+            let rest = subject.strip_prefix(&**doubted);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Reason;
+
+    #[test]
+    fn a_doubt_covers_what_lies_below_its_subject_and_nothing_else() {
+        let doubt = |subject: Option<&str>| Doubt {
+            subject: subject.map(Into::into),
+            unknown: Reason::Timeout.into(),
+        };
+        assert!(doubt(None).covers("anything"));
+        assert!(doubt(Some("TLSv1.2")).covers("TLSv1.2 TLS_RSA_WITH_RC4_128_SHA"));
+        assert!(doubt(Some("TLSv1.2")).covers("TLSv1.2"));
+        assert!(!doubt(Some("TLSv1.2")).covers("TLSv1"));
+        assert!(!doubt(Some("TLSv1")).covers("TLSv1.2"));
     }
 }

@@ -1,0 +1,264 @@
+//! Judging one sample by one rule.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use super::range::{Fact, Quantity, Ruling, seconds_left, span};
+use super::route::{Index, Place, What};
+use super::rule::{Condition, Held, clean, in_short};
+use crate::sample::{
+    Breach, Doubt, Evidence, Judgement, Measurements, Outcome, Reason, Sample, Unknown, Verdict,
+};
+
+/// Judges a sample by every rule of its probe. A sample without measurements leaves every rule
+/// unknown.
+pub(super) fn judge_all<'a>(
+    sample: &Sample,
+    rules: impl Iterator<Item = &'a Arc<Held>>,
+) -> Vec<Judgement> {
+    let rules = rules.filter(|rule| rule.probe == sample.probe);
+    match &sample.outcome {
+        Outcome::Unknown(unknown) => rules.map(|rule| unknown_as_a_whole(rule, unknown)).collect(),
+        Outcome::Measured(facts) => {
+            let bench = Bench { facts, index: &Index::new(facts), now: sample.taken_at };
+            rules.map(|rule| bench.judge(rule)).collect()
+        }
+    }
+}
+
+fn unknown_as_a_whole(rule: &Held, unknown: &Unknown) -> Judgement {
+    let mut tally = Tally::default();
+    tally.doubt(None, unknown);
+    tally.into_judgement(rule)
+}
+
+/// One sample, laid out to be judged by many rules.
+struct Bench<'a> {
+    facts: &'a Measurements,
+    index: &'a Index<'a>,
+    now: DateTime<Utc>,
+}
+
+impl<'a> Bench<'a> {
+    fn judge(&self, rule: &Held) -> Judgement {
+        let mut tally = Tally::default();
+        let conditions: Vec<_> = rule
+            .conditions
+            .iter()
+            .map(|condition| (condition, condition.route.walk(self.facts, self.index)))
+            .collect();
+        for (condition, places) in conditions.iter().filter(|(condition, _)| condition.of_sample) {
+            match self.holds(condition, places.iter()) {
+                Holds::Yes => {}
+                Holds::No => return tally.into_judgement(rule),
+                Holds::Unknown(unknown) => {
+                    tally.doubt(None, &unknown);
+                    return tally.into_judgement(rule);
+                }
+            }
+        }
+        // That a list has no such item is a measured fact.
+        tally.judged = rule.per_item;
+        for place in rule.route.walk(self.facts, self.index) {
+            let of_items = conditions.iter().filter(|(condition, _)| !condition.of_sample);
+            let mut applies = Holds::Yes;
+            for (condition, beside) in of_items {
+                let beside = beside.iter().filter(|other| place.is_beside(other));
+                match (self.holds(condition, beside), &applies) {
+                    (Holds::No, _) => applies = Holds::No,
+                    (unknown @ Holds::Unknown(_), Holds::Yes) => applies = unknown,
+                    _ => {}
+                }
+            }
+            // A place outside of any item stands for items that were not seen: no condition that
+            // fails elsewhere settles those.
+            let is_item = place.depth() == rule.route.depth();
+            match (applies, &place.what) {
+                (Holds::No, What::Value(_)) => {}
+                (Holds::No, What::Unknown(_)) if is_item => {}
+                (Holds::Unknown(unknown), What::Value(_)) => tally.doubt_place(&place, &unknown),
+                _ => self.judge_place(rule, &place, &mut tally),
+            }
+        }
+        tally.into_judgement(rule)
+    }
+
+    fn judge_place(&self, rule: &Held, place: &Place<'a>, tally: &mut Tally) {
+        let value = match &place.what {
+            What::Unknown(unknown) if unknown.reason == Reason::NotApplicable => {
+                // A list that cannot exist has no items to bar, but no fact either.
+                tally.judged &= !rule.per_item;
+                return;
+            }
+            What::Unknown(unknown) | What::More(unknown) => {
+                return tally.doubt_place(place, unknown);
+            }
+            What::Value(value) => *value,
+        };
+        tally.judged = true;
+        if rule.per_item {
+            tally.breach(place, None, self.breach_of_item(rule, place, value));
+            return;
+        }
+        let ruling = self.rule_on(&rule.range, place, value);
+        for broken in ruling.breaches {
+            let shown = match (rule.measure.evidence)(place.item.unwrap_or(value)) {
+                Evidence::Shown if broken.missed => Evidence::Missed,
+                evidence => evidence,
+            };
+            let evidence = match (&broken.member, broken.missed) {
+                (Some(member), false) => format!("{} has {member}", place.shown_path),
+                (Some(member), true) => {
+                    format!("{} lacks {member}: {}", place.shown_path, in_short(value))
+                }
+                (None, _) => self.evidence_of_scalar(rule, place, value),
+            };
+            let breach = Breach {
+                subject: "".into(),
+                measured: broken.measured,
+                evidence: clean(&evidence, MAX_EVIDENCE),
+                shown,
+            };
+            tally.breach(place, broken.member.as_deref(), breach);
+        }
+        for (member, unknown) in ruling.doubts {
+            tally.doubt(subject_of(place, member.as_deref()), &unknown);
+        }
+    }
+
+    fn rule_on(&self, range: &super::Range, place: &Place<'a>, value: &Value) -> Ruling {
+        let members = match value {
+            Value::Array(_) => place
+                .paths
+                .iter()
+                .flat_map(|path| self.index.below(path))
+                .filter(|(_, below, _)| below.is_empty())
+                .map(|(member, _, unknown)| (member, unknown))
+                .collect(),
+            _ => BTreeMap::new(),
+        };
+        range.check(&Fact { value, whole: self.index.why(&place.paths), members, now: self.now })
+    }
+
+    fn breach_of_item(&self, rule: &Held, place: &Place<'a>, value: &Value) -> Breach {
+        Breach {
+            subject: "".into(),
+            measured: value.clone(),
+            evidence: clean(&format!("{}: {value}", place.shown_path), MAX_EVIDENCE),
+            shown: (rule.measure.evidence)(value),
+        }
+    }
+
+    fn evidence_of_scalar(&self, rule: &Held, place: &Place<'a>, value: &Value) -> String {
+        let left = match (rule.range.quantity, value) {
+            (Quantity::Left, Value::String(text)) => seconds_left(text, self.now),
+            _ => None,
+        };
+        match left {
+            Some(left) => {
+                format!("{} = {} ({} left)", place.shown_path, in_short(value), span(left))
+            }
+            None => format!("{} = {}", place.shown_path, in_short(value)),
+        }
+    }
+
+    fn holds<'p>(&self, condition: &Condition, places: impl Iterator<Item = &'p Place<'a>>) -> Holds
+    where
+        'a: 'p,
+    {
+        let (mut values, mut unknown) = (0, None);
+        for place in places {
+            match &place.what {
+                What::Unknown(why) if why.reason == Reason::NotApplicable => return Holds::No,
+                What::Unknown(why) | What::More(why) => unknown = Some(why.clone()),
+                What::Value(_) if condition.per_item => return Holds::No,
+                What::Value(value) => {
+                    values += 1;
+                    let mut ruling = self.rule_on(&condition.range, place, value);
+                    if !ruling.breaches.is_empty() {
+                        return Holds::No;
+                    }
+                    unknown = ruling.doubts.pop().map(|(_, why)| why).or(unknown);
+                }
+            }
+        }
+        match unknown {
+            Some(why) => Holds::Unknown(why),
+            None if values > 0 || condition.per_item => Holds::Yes,
+            None => Holds::No,
+        }
+    }
+}
+
+enum Holds {
+    Yes,
+    No,
+    Unknown(Unknown),
+}
+
+fn subject_of(place: &Place<'_>, member: Option<&str>) -> Option<Arc<str>> {
+    let mut words: Vec<&str> = place.subject.iter().map(String::as_str).collect();
+    words.extend(member);
+    (!words.is_empty()).then(|| clean(&words.join(" "), MAX_SUBJECT).into())
+}
+
+/// What came of a rule's places, one entry a subject.
+#[derive(Default)]
+struct Tally {
+    /// Whether anything was judged at all.
+    judged: bool,
+    breaches: BTreeMap<Arc<str>, Breach>,
+    doubts: BTreeMap<Option<Arc<str>>, Unknown>,
+}
+
+impl Tally {
+    fn breach(&mut self, place: &Place<'_>, member: Option<&str>, breach: Breach) {
+        let subject = subject_of(place, member).unwrap_or_default();
+        if self.breaches.len() >= MAX_SUBJECTS && !self.breaches.contains_key(&subject) {
+            let words = format!("more than {MAX_SUBJECTS} subjects are out of range");
+            self.doubt(None, &Unknown::new(Reason::Budget, words));
+            return;
+        }
+        self.breaches.entry(Arc::clone(&subject)).or_insert_with(|| Breach { subject, ..breach });
+    }
+
+    fn doubt_place(&mut self, place: &Place<'_>, unknown: &Unknown) {
+        self.doubt(subject_of(place, None), unknown);
+    }
+
+    fn doubt(&mut self, subject: Option<Arc<str>>, unknown: &Unknown) {
+        if unknown.reason == Reason::NotApplicable {
+            return;
+        }
+        // What one doubt too many does not name, the doubt about the whole covers.
+        let subject = subject.filter(|_| self.doubts.len() < MAX_SUBJECTS);
+        self.doubts.entry(subject).or_insert_with(|| unknown.clone());
+    }
+
+    fn into_judgement(self, rule: &Held) -> Judgement {
+        let verdict = if !self.breaches.is_empty() {
+            Verdict::OutOfRange
+        } else if !self.doubts.is_empty() {
+            Verdict::Unknown
+        } else if self.judged {
+            Verdict::InRange
+        } else {
+            Verdict::NotApplicable
+        };
+        let doubts = self.doubts.into_iter();
+        Judgement {
+            rule: Arc::clone(&rule.facts),
+            verdict,
+            breaches: self.breaches.into_values().collect(),
+            doubts: doubts.map(|(subject, unknown)| Doubt { subject, unknown }).collect(),
+        }
+    }
+}
+
+const MAX_EVIDENCE: usize = 512;
+const MAX_SUBJECT: usize = 300;
+/// Each subject is a finding; a sample with more than this has another problem.
+const MAX_SUBJECTS: usize = 1_024;
