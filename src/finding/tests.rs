@@ -109,15 +109,15 @@ fn doubt_about_one_subject_keeps_it_and_ends_the_other() {
 
 #[test]
 fn an_accepted_risk_is_excepted_until_its_date_has_passed() {
-    let mut point = Point::default();
-    point.exceptions = vec![Exception {
+    let accepted = Exception {
         rule: "tls-legacy-protocol".into(),
         target: "a.test".into(),
         subject: None,
         reason: "till terminals".into(),
         approved_by: "ciso".into(),
         until: NaiveDate::from_ymd_opt(2027, 1, 15).expect("a date"),
-    }];
+    };
+    let mut point = Point { exceptions: vec![accepted], ..Point::default() };
     point.look(&[breach("a", Evidence::Shown)]);
     assert_eq!(point.state("a"), Some(FindingState::Excepted));
     point.now += TimeDelta::days(30);
