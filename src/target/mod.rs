@@ -1,0 +1,15 @@
+//! The vocabulary of *where*: targets, endpoints, labels, sampling points and their switches.
+
+mod endpoint;
+mod pins;
+mod point;
+mod ports;
+mod settings;
+mod units;
+
+pub use endpoint::{Endpoint, EndpointError, Host, Scheme, StartTls};
+pub use pins::{Expectation, PinError, PinType, Pins};
+pub use point::{Labels, Point, PointKey, ProbeKind, Target};
+pub use ports::{PortSet, PortSetError, Transport};
+pub use settings::{ConnectTo, ConnectToError, Settings, TextFile};
+pub use units::{ByteSize, Span, UnitError};

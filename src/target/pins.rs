@@ -1,0 +1,268 @@
+//! Pins: what ports and records a target is expected to show.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::NaiveDate;
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+use super::PortSet;
+
+/// Expectations by name or address, then by record type or `ports`. Names compare without case or
+/// last dot.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Pins(pub BTreeMap<String, BTreeMap<PinType, Expectation>>);
+
+impl Pins {
+    /// The expectations of one name or address.
+    pub fn of(&self, name: &str) -> impl Iterator<Item = (&PinType, &Expectation)> {
+        let name = name.trim_end_matches('.').to_ascii_lowercase();
+        self.0
+            .iter()
+            .filter(move |(pinned, _)| pinned.trim_end_matches('.').eq_ignore_ascii_case(&name))
+            .flat_map(|(_, types)| types.iter())
+    }
+
+    /// Whether nothing is pinned.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Everything wrong with the pins, each with the name and type it belongs to.
+    pub fn check(&self) -> Vec<PinError> {
+        let mut errors = Vec::new();
+        for (name, types) in &self.0 {
+            for (kind, expectation) in types {
+                if let Some(what) = expectation.fault(kind) {
+                    errors.push(PinError { name: name.clone(), kind: kind.clone(), what });
+                }
+            }
+        }
+        errors
+    }
+}
+
+/// A record type by its IANA mnemonic, or `ports`.
+#[derive(
+    Clone, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(transparent)]
+pub struct PinType(String);
+
+impl PinType {
+    /// The word: `A`, `MX`, … or `ports`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this pins ports.
+    pub fn is_ports(&self) -> bool {
+        self.0 == "ports"
+    }
+}
+
+impl From<&str> for PinType {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// What one set of records, or of ports, is held to.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Expectation {
+    /// The set equals these.
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Option::is_none")]
+    pub exact: Option<Vec<String>>,
+    /// The set lies within these.
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Option::is_none")]
+    pub within: Option<Vec<String>>,
+    /// The set contains these.
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Option::is_none")]
+    pub contains: Option<Vec<String>>,
+    /// Every address lies in one of these networks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<String>>")]
+    pub prefix: Option<Vec<IpNet>>,
+    /// The alias ends in one of these.
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Option::is_none")]
+    pub cname_suffix: Option<Vec<String>>,
+    /// There is no such record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub absent: Option<bool>,
+    /// Only has the type asked; agreement of authorities is judged always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agree: Option<bool>,
+    /// Expectations by EDNS client subnet.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub subnets: BTreeMap<String, Self>,
+    /// How many records there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+    /// The least TTL in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_min: Option<u32>,
+    /// The greatest TTL in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_max: Option<u32>,
+    /// Why it is so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who answers for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The last day it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<NaiveDate>,
+}
+
+impl Expectation {
+    /// The expected ports: what must be open, and what may be. `None` where the pin says nothing
+    /// of the kind.
+    pub fn ports(&self) -> (Option<PortSet>, Option<PortSet>) {
+        let set = |list: &Option<Vec<String>>| {
+            list.as_ref().and_then(|items| items.join(",").parse::<PortSet>().ok())
+        };
+        if self.absent == Some(true) {
+            return (None, Some(PortSet::default()));
+        }
+        match set(&self.exact) {
+            Some(exact) => (Some(exact.clone()), Some(exact)),
+            None => (set(&self.contains), set(&self.within)),
+        }
+    }
+
+    fn fault(&self, kind: &PinType) -> Option<String> {
+        let lists = [&self.exact, &self.within, &self.contains];
+        if kind.is_ports() {
+            let text = lists.into_iter().flatten().flatten().cloned().collect::<Vec<_>>().join(",");
+            return PortSet::from_str(&text).err().map(|error| error.to_string());
+        }
+        let operators = lists.iter().filter(|list| list.is_some()).count()
+            + usize::from(self.prefix.is_some())
+            + usize::from(self.cname_suffix.is_some())
+            + usize::from(self.absent.is_some())
+            + usize::from(self.agree.is_some())
+            + usize::from(!self.subnets.is_empty());
+        let bounds = self.count.is_some() || self.ttl_min.is_some() || self.ttl_max.is_some();
+        if operators == 0 && !bounds {
+            return Some("no operator; use exact, within, contains, prefix, cname_suffix, absent, agree or subnets".to_owned());
+        }
+        self.subnets.values().find_map(|inner| inner.fault(kind))
+    }
+}
+
+/// A pin that can't be held.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[error("pin {name} {}: {what}", kind.as_str())]
+pub struct PinError {
+    /// The pinned name or address.
+    pub name: String,
+    /// The pinned type.
+    pub kind: PinType,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// Reads `x` and `[x, y]` alike, numbers as their digits.
+fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    struct Scalars;
+
+    impl<'de> Visitor<'de> for Scalars {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a value or a list of values")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(vec![text.to_owned()])
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+            Ok(vec![number.to_string()])
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+            Ok(vec![number.to_string()])
+        }
+
+        fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut items = Vec::new();
+            while let Some(Scalar(item)) = seq.next_element()? {
+                items.push(item);
+            }
+            Ok(items)
+        }
+    }
+
+    deserializer.deserialize_any(Scalars).map(Some)
+}
+
+struct Scalar(String);
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct One;
+
+        impl Visitor<'_> for One {
+            type Value = String;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a number")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+                Ok(text.to_owned())
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
+                Ok(number.to_string())
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<String, E> {
+                Ok(number.to_string())
+            }
+        }
+
+        deserializer.deserialize_any(One).map(Scalar)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pins(json: &str) -> Pins {
+        serde_json::from_str(json).expect("pins")
+    }
+
+    #[test]
+    fn names_compare_without_case_or_last_dot() {
+        let pins = pins(r#"{"WWW.example.com.": {"A": {"exact": "192.0.2.1"}}}"#);
+        assert_eq!(pins.of("www.example.com").count(), 1);
+    }
+
+    #[test]
+    fn exact_ports_are_both_required_and_allowed() {
+        let pins = pins(r#"{"h": {"ports": {"exact": [22, "443"]}}}"#);
+        let (_, expectation) = pins.of("h").next().expect("a pin");
+        let (required, allowed) = expectation.ports();
+        assert_eq!(required, allowed);
+        assert_eq!(required.map(|set| set.ranges.len()), Some(2));
+    }
+
+    #[test]
+    fn a_pin_without_an_operator_is_named() {
+        let errors = pins(r#"{"h": {"A": {"owner": "x"}, "ports": {"within": "0"}}}"#).check();
+        assert_eq!(errors.len(), 2);
+    }
+}
