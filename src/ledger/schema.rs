@@ -37,6 +37,7 @@ CREATE TABLE points (
   retired INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX points_target ON points (target);
+CREATE INDEX points_key ON points (key);
 CREATE TABLE latest (
   point INTEGER PRIMARY KEY, sample INTEGER NOT NULL, first_at INTEGER NOT NULL,
   at INTEGER NOT NULL, known_at INTEGER, slot INTEGER, verdict INTEGER NOT NULL,

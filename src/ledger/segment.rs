@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::chain::{self, Link};
 use super::event::Event;
-use super::project::{apply, counter};
+use super::project::{apply, counter, millis};
 use super::writer::Writer;
 use super::{LedgerError, bytes, dump};
 
@@ -106,7 +106,10 @@ impl Writer {
     /// Drops closed segments past retention, or the oldest one while the store is too big.
     fn drop_segments(&mut self, db: &Connection, over: bool) -> Result<(), LedgerError> {
         let retention = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
-        let before = self.head.at.saturating_sub(retention);
+        // A clock that jumped ahead must not empty the log: the start's time and what has passed
+        // since bound it.
+        let now = self.head.at.min(millis(self.shared.now()));
+        let before = now.saturating_sub(retention);
         let sql = "SELECT max(s.number) FROM segments s JOIN commits c ON c.number = s.last
                    WHERE s.dropped = 0 AND c.at < ?1";
         let mut through: Option<i64> = db.query_row(sql, [before], |row| row.get(0))?;

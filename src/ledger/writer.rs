@@ -54,6 +54,7 @@ pub(super) struct Writer {
     desk: Desk,
     batch: Batch,
     reserve: Option<Reserve>,
+    reserve_freed: Option<Instant>,
     /// While the store cannot be written: when to try again.
     retry: Option<Instant>,
     waiting: Vec<Pending>,
@@ -89,6 +90,7 @@ impl Writer {
             desk,
             batch,
             reserve,
+            reserve_freed: None,
             retry,
             waiting,
             runtime,
@@ -216,6 +218,7 @@ impl Writer {
         let mut written = self.write();
         if written.is_err() && self.reserve.as_mut().is_some_and(Reserve::free) {
             tracing::error!("the ledger cannot be written: the reserve is freed");
+            self.reserve_freed = Some(Instant::now());
             written = self.write();
         }
         match written {
@@ -280,8 +283,11 @@ impl Writer {
         if alerts {
             self.shared.changes.send_modify(|count| *count += 1);
         }
-        if let Some(reserve) = &mut self.reserve {
-            let _ = reserve.hold();
+        // Taken back at once, it would be what fills the disk.
+        if let Some(reserve) = &mut self.reserve
+            && self.reserve_freed.is_none_or(|freed| freed.elapsed() > RESERVE_AGAIN)
+        {
+            self.reserve_freed = reserve.hold().is_err().then(Instant::now);
         }
     }
 
@@ -405,6 +411,9 @@ const GROUP: usize = 1000;
 
 /// How long a commit waits for company when something in it is urgent.
 const URGENT: Duration = Duration::from_millis(5);
+
+/// How long the reserve stays free.
+const RESERVE_AGAIN: Duration = Duration::from_secs(60);
 
 /// How often a store that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);

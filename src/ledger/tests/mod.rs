@@ -40,7 +40,12 @@ fn options(dir: &Path) -> Options {
 }
 
 fn open(options: Options) -> Ledger {
-    Ledger::open(options, Arc::new(Metrics::new().expect("metrics")), at(0)).expect("a ledger")
+    open_at(options, 0)
+}
+
+fn open_at(options: Options, seconds: i64) -> Ledger {
+    let metrics = Arc::new(Metrics::new().expect("metrics"));
+    Ledger::open(options, metrics, at(seconds)).expect("a ledger")
 }
 
 /// A sample of the versions that a server offers; TLSv1.0 is out of range.

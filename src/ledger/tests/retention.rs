@@ -18,11 +18,12 @@ fn rows(dir: &Path, table: &str) -> i64 {
 #[tokio::test]
 async fn old_segments_leave_and_findings_stay() {
     let dir = tempfile::tempdir().expect("a directory");
-    let ledger = open(Options {
+    let kept = Options {
         retention: Duration::from_secs(3600),
         segment: SegmentPolicy { max_bytes: 2000, max_age: Duration::from_secs(600) },
         ..options(dir.path())
-    });
+    };
+    let ledger = open_at(kept, 200 * 60);
     ledger.record(sample(0, &["TLSv1.0"])).await.expect("a receipt");
     for minute in 1..200 {
         let version = format!("TLSv1.3-{}", minute / 30);
@@ -77,4 +78,22 @@ async fn raw_samples_go_first_when_the_store_is_too_big() {
     assert!(report.dropped_through > 0 && report.samples < 12_000, "{report:?}");
     assert!(size(dir.path()) < most + most / 4, "{}", size(dir.path()));
     assert_eq!(states(&ledger), [FindingState::Resolved]);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_empties_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ledger = open(Options {
+        retention: Duration::from_secs(3600),
+        segment: SegmentPolicy { max_bytes: 500, ..SegmentPolicy::default() },
+        ..options(dir.path())
+    });
+    for minute in 0..20 {
+        ledger.record(sample(minute, &["TLSv1.3"])).await.expect("a receipt");
+    }
+    for minute in 0..20 {
+        ledger.record(sample(minute + 400_000_000, &["TLSv1.3"])).await.expect("a receipt");
+    }
+    let report = assert_whole(dir.path());
+    assert_eq!((report.dropped_through, report.samples), (0, 40));
 }

@@ -290,7 +290,7 @@ proptest! {
                 retention: Duration::from_secs(20_000),
                 ..options(dir.path())
             };
-            let mut ledger = open(options());
+            let mut ledger = open_at(options(), 1_000_000);
             let mut now = 0;
             for (act, step) in acts {
                 now += step;
@@ -350,7 +350,7 @@ async fn run(ledger: Ledger, act: Act, now: i64, options: impl Fn() -> Options) 
         }
         Act::Reopen => {
             ledger.close().await.expect("closed");
-            return open(options());
+            return open_at(options(), 1_000_000);
         }
     }
     ledger
