@@ -64,7 +64,7 @@ pub struct OutboxRow {
 }
 
 /// A receiver's answer to one alert.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Ack {
     /// The alert's id.
     pub id: String,
