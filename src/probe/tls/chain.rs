@@ -275,3 +275,146 @@ pub(super) const REVOKED: &str = "revoked";
 const SELF_SIGNED: &str = "self_signed";
 const UNKNOWN_ISSUER: &str = "unknown_issuer";
 const WEAK_SIGNATURE: &str = "weak_signature";
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
+        ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    };
+
+    use crate::target::{Settings, TextFile};
+
+    use super::*;
+
+    type Authority = CertifiedIssuer<'static, KeyPair>;
+
+    fn authority(name: &str, issuer: Option<&Authority>) -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().expect("a key");
+        match issuer {
+            Some(issuer) => CertifiedIssuer::signed_by(params, key, issuer),
+            None => CertifiedIssuer::self_signed(params, key),
+        }
+        .expect("an authority")
+    }
+
+    fn leaf_params() -> CertificateParams {
+        let mut params = CertificateParams::new(vec!["a.test".to_owned()]).expect("a name");
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2027, 1, 1);
+        params
+    }
+
+    fn leaf(issuer: &Authority, params: &CertificateParams) -> Vec<u8> {
+        let key = KeyPair::generate().expect("a key");
+        params.signed_by(&key, issuer).expect("a leaf").der().to_vec()
+    }
+
+    fn der(authority: &Authority) -> Vec<u8> {
+        authority.der().to_vec()
+    }
+
+    fn anchored(roots: &[&Authority]) -> Anchors {
+        let text: String = roots.iter().map(|root| root.pem()).collect();
+        let file = TextFile { path: "ca.pem".into(), text: text.into() };
+        Anchors::new(&Settings { ca_file: Some(file), ..Settings::default() })
+    }
+
+    fn judged(served: &[Vec<u8>], roots: &[&Authority], day: &str) -> Judgement {
+        let now = format!("{day}T00:00:00Z").parse().expect("a day");
+        let anchors =
+            if roots.is_empty() { Anchors::new(&Settings::default()) } else { anchored(roots) };
+        judge(served, &anchors, "a.test", now).expect("readable")
+    }
+
+    #[test]
+    fn a_whole_chain_is_trusted_while_its_dates_last_whatever_the_name() {
+        let root = authority("Root", None);
+        let issuing = authority("Issuing", Some(&root));
+        let served = [leaf(&issuing, &leaf_params()), der(&issuing)];
+        let good = judged(&served, &[&root], "2026-06-01");
+        assert_eq!((good.trusted, good.reason), (Some(true), None));
+        assert!(good.hostname_matches && good.order_ok && !good.incomplete && !good.root_sent);
+        for (day, reason) in [("2025-12-31", NOT_YET_VALID), ("2027-01-02", EXPIRED)] {
+            let judgement = judged(&served, &[&root], day);
+            assert_eq!((judgement.trusted, judgement.reason), (Some(false), Some(reason)));
+        }
+        let anchors = anchored(&[&root]);
+        let now = "2026-06-01T00:00:00Z".parse().expect("a time");
+        let other = judge(&served, &anchors, "b.test", now).expect("readable");
+        assert_eq!((other.trusted, other.hostname_matches), (Some(true), false));
+    }
+
+    #[test]
+    fn what_is_missing_too_much_or_out_of_order_is_told() {
+        let root = authority("Root", None);
+        let (outer, stray) = (authority("Outer", Some(&root)), authority("Stray", None));
+        let inner = authority("Inner", Some(&outer));
+        let leaf = leaf(&inner, &leaf_params());
+        let judge = |served: &[Vec<u8>]| judged(served, &[&root], "2026-06-01");
+
+        let gap = judge(&[leaf.clone(), der(&outer)]);
+        assert_eq!((gap.reason, gap.incomplete, gap.extra), (Some(INCOMPLETE), true, 1));
+        assert_eq!(judge(std::slice::from_ref(&leaf)).reason, Some(INCOMPLETE));
+
+        let swapped = judge(&[leaf.clone(), der(&outer), der(&inner)]);
+        assert_eq!((swapped.trusted, swapped.order_ok, swapped.extra), (Some(true), false, 0));
+
+        let much = judge(&[leaf.clone(), der(&inner), der(&outer), der(&root), der(&stray)]);
+        assert_eq!((much.trusted, much.root_sent, much.extra), (Some(true), true, 1));
+
+        let unknown = judged(&[leaf, der(&inner), der(&outer)], &[&stray], "2026-06-01");
+        assert_eq!((unknown.trusted, unknown.reason), (Some(false), Some(UNKNOWN_ISSUER)));
+        assert!(!unknown.incomplete);
+    }
+
+    #[test]
+    fn a_self_signed_leaf_is_trusted_only_as_an_anchor() {
+        let authority = authority("Lone", None);
+        let served = [der(&authority)];
+        assert_eq!(judged(&served, &[], "2026-06-01").reason, Some(SELF_SIGNED));
+        assert_eq!(judged(&served, &[&authority], "2026-06-01").trusted, Some(true));
+        let key = KeyPair::generate().expect("a key");
+        let plain = leaf_params().self_signed(&key).expect("a certificate").der().to_vec();
+        // Not trusted for a deeper reason than its dates.
+        assert_eq!(judged(&[plain], &[], "2027-06-01").reason, Some(SELF_SIGNED));
+    }
+
+    #[test]
+    fn an_issuer_of_the_right_name_and_another_key_is_unknown() {
+        let (root, impostor) = (authority("Root", None), authority("Root", None));
+        let served = [leaf(&impostor, &leaf_params())];
+        assert_eq!(judged(&served, &[&root], "2026-06-01").reason, Some(UNKNOWN_ISSUER));
+    }
+
+    #[test]
+    fn a_leaf_for_another_purpose_breaks_its_constraints() {
+        let root = authority("Root", None);
+        let mut params = leaf_params();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let served = [leaf(&root, &params)];
+        assert_eq!(judged(&served, &[&root], "2026-06-01").reason, Some(BAD_CONSTRAINTS));
+        let mut params = leaf_params();
+        let mut critical = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+        critical.set_criticality(true);
+        params.custom_extensions.push(critical);
+        let served = [leaf(&root, &params)];
+        assert_eq!(judged(&served, &[&root], "2026-06-01").reason, Some(BAD_CONSTRAINTS));
+    }
+
+    #[test]
+    fn what_is_no_certificate_cannot_be_judged_and_hides_nothing_before_it() {
+        let root = authority("Root", None);
+        let now = "2026-06-01T00:00:00Z".parse().expect("a time");
+        assert_eq!(judge(&[vec![1, 2]], &anchored(&[&root]), "a.test", now), None);
+        let served = [leaf(&root, &leaf_params()), vec![1, 2]];
+        let judgement = judged(&served, &[&root], "2026-06-01");
+        assert_eq!(
+            (judgement.trusted, judgement.order_ok, judgement.extra),
+            (Some(true), false, 1)
+        );
+    }
+}

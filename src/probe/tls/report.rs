@@ -188,6 +188,8 @@ fn extensions(facts: &mut Measurements, seen: &Seen) {
         [("secure_renegotiation", 65281), ("extended_master_secret", 23), ("session_tickets", 35)]
     {
         match hellos.is_empty() {
+            // TLS 1.3 has tickets, though not in its ServerHello.
+            true if key == "session_tickets" => facts.set_unknown(key, Reason::NotObserved),
             true => facts.set_unknown(key, why),
             // Every answer must have it; one without is the weak spot.
             false => facts.set(key, hellos.iter().all(|hello| hello.has(number))),

@@ -128,7 +128,7 @@ impl Walk<'_> {
         self.seen.handshake = handshake;
     }
 
-    async fn shake(&mut self, alpn: &[&[u8]], kinds: Kinds) -> Handshake {
+    async fn shake(&self, alpn: &[&[u8]], kinds: Kinds) -> Handshake {
         let offer = Offer { server_name: self.server_name, alpn, kinds };
         match self.line.open().await {
             Ok((connection, give_up)) => {
@@ -235,7 +235,10 @@ impl Walk<'_> {
     async fn ask(&mut self, ceiling: Version, and_below: bool) -> Option<Version> {
         let spec = HelloSpec::new(ceiling, Breadth::Every);
         let first = self.line.ask(spec).await;
-        let (spec, outcome) = self.again(spec, first).await;
+        // Where nothing has been accepted so far, no control could make more of a second close.
+        let is_hopeless = first == Outcome::Closed && !self.seen.board.is_any_offered();
+        let (spec, outcome) =
+            if is_hopeless { (spec, first) } else { self.again(spec, first).await };
         self.learn(spec, &outcome, and_below);
         outcome.answer().map(|answer| answer.version)
     }
