@@ -1,8 +1,93 @@
-//! The tls probe.
+//! The tls probe: versions by hellos of our own, the rest by one real handshake.
+//!
+//! [`walk`] asks, one connection at a time, over a [`line`]; hellos ([`hello`]) and answers
+//! ([`reader`], [`messages`]) are coded here, since no library speaks SSLv2 to TLS 1.1 any more.
+//! Every hello comes to an [`outcome`], and the [`board`] decides what is offered, absent or
+//! unknown. [`handshake`] is rustls with a verifier that accepts and remembers. [`report`] turns
+//! what was seen into measurements, judging certificates ([`certificate`], [`chain`], [`ocsp`]) by
+//! the job's time. Only `walk`, `line` and `handshake` touch the network.
 
-use super::{Job, Run};
+mod anchors;
+mod board;
+mod certificate;
+mod chain;
+mod der;
+mod handshake;
+mod hello;
+mod line;
+mod messages;
+mod names;
+mod ocsp;
+mod outcome;
+mod reader;
+mod report;
+mod starttls;
+mod suites;
+#[cfg(test)]
+mod tests;
+mod vulnerabilities;
+mod walk;
+mod wire;
+
+use tokio::time::Instant;
+
+use crate::sample::Outcome;
+use crate::target::{Host, Scheme};
+
+use super::{Job, Observation, Run};
+use anchors::Anchors;
+use line::Line;
+use report::{Frame, measure};
+use walk::walk;
 
 /// Takes one sample.
 pub async fn run(job: Job) -> Run {
-    super::unresolved(&job.point)
+    let started = Instant::now();
+    let Some(address) = job.point.address else { return super::unresolved(&job.point) };
+    let target = &job.point.target;
+    let endpoint = &target.endpoint;
+    let name = match &target.settings.server_name {
+        Some(name) => name.trim_end_matches('.').to_ascii_lowercase(),
+        None => endpoint.host.to_string(),
+    };
+    // RFC 6066 §3: an address is never sent as a server name.
+    let server_name = matches!(name.parse(), Ok(Host::Name(_))).then_some(name.as_str());
+    let alpn = protocols(endpoint.scheme);
+    let line = Line::new(
+        job.dialer.clone(),
+        &endpoint.host,
+        (address, endpoint.port_or_default()),
+        endpoint.starttls(),
+        server_name,
+        job.seed,
+    );
+    let seen = walk(line, alpn, server_name).await;
+    let connections = job.dialer.connections();
+    let frame = Frame {
+        name: &name,
+        anchors: &Anchors::new(&target.settings),
+        now: job.now,
+        upgrades: endpoint.starttls().is_some(),
+        offered_alpn: !alpn.is_empty(),
+    };
+    let outcome = match measure(&seen, frame) {
+        Ok(measurements) => Outcome::Measured(measurements),
+        Err(why) => return Run::unknown(&job.point, why, started.elapsed(), connections),
+    };
+    let observation = Observation {
+        probe: job.point.probe,
+        address: Some(address),
+        outcome,
+        duration: started.elapsed(),
+        connections,
+    };
+    Run { observations: vec![observation], memory: None }
+}
+
+/// What to offer as application protocol: nothing where the service is none of the web's.
+fn protocols(scheme: Option<Scheme>) -> &'static [&'static [u8]] {
+    match scheme {
+        None | Some(Scheme::Http | Scheme::Https) => &[b"h2", b"http/1.1"],
+        Some(Scheme::StartTls(_) | Scheme::Tls) => &[],
+    }
 }

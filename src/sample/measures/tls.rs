@@ -28,6 +28,11 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("tls.negotiated.version", Kind::Text, "The version a current client gets."),
     Measure::new("tls.negotiated.cipher_suite", Kind::Text, "The suite a current client gets."),
     Measure::new("tls.negotiated.group", Kind::Text, "The group a current client gets."),
+    Measure::new(
+        "tls.negotiated.alpn",
+        Kind::Text,
+        "The application protocol a current client gets.",
+    ),
     Measure::new("tls.dh_prime_bits", Kind::Integer, "The smallest Diffie-Hellman prime seen.")
         .unit(Unit::Bits),
     Measure::new("tls.alpn", Kind::Set, "Application protocols accepted."),
@@ -36,6 +41,7 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("tls.certificates.subject", Kind::Text, "The leaf's subject."),
     Measure::new("tls.certificates.issuer", Kind::Text, "The leaf's issuer."),
     Measure::new("tls.certificates.san", Kind::Set, "The leaf's alternative names."),
+    Measure::new("tls.certificates.serial", Kind::Text, "The leaf's serial number, hexadecimal."),
     Measure::new("tls.certificates.not_before", Kind::Timestamp, "When the leaf becomes valid."),
     Measure::new("tls.certificates.not_after", Kind::Timestamp, "When the leaf expires.")
         .unit(Unit::Seconds),
@@ -70,6 +76,37 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("tls.certificates.sha256", Kind::Text, "The leaf's fingerprint."),
     Measure::new("tls.certificates.spki_sha256", Kind::Text, "The fingerprint of the leaf's key."),
     Measure::new("tls.certificates.chain", Kind::Items, "What was sent after the leaf, in order."),
+    Measure::new(
+        "tls.certificates.trusted",
+        Kind::Bool,
+        "A path from this leaf to an anchor with valid dates.",
+    ),
+    Measure::new("tls.certificates.reason", Kind::Text, "Why this leaf is not trusted."),
+    Measure::new(
+        "tls.certificates.hostname_matches",
+        Kind::Bool,
+        "Whether a SAN of this leaf covers the name.",
+    ),
+    Measure::new(
+        "tls.certificates.order_ok",
+        Kind::Bool,
+        "Whether each certificate behind this leaf certifies the one before.",
+    ),
+    Measure::new(
+        "tls.certificates.extra",
+        Kind::Integer,
+        "Certificates sent with this leaf that are not on its path.",
+    ),
+    Measure::new(
+        "tls.certificates.incomplete",
+        Kind::Bool,
+        "Whether an intermediate is missing behind this leaf.",
+    ),
+    Measure::new(
+        "tls.certificates.root_sent",
+        Kind::Bool,
+        "Whether a self-issued certificate was sent behind this leaf.",
+    ),
     Measure::new("tls.chain", Kind::Object, "The worst of the served chains."),
     Measure::new(
         "tls.chain.trusted",
@@ -109,6 +146,13 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("tls.starttls", Kind::Text, "null (not asked), offered or not_offered."),
     Measure::new("tls.secure_renegotiation", Kind::Bool, "Whether RFC 5746 is supported."),
     Measure::new("tls.extended_master_secret", Kind::Bool, "Whether RFC 7627 is supported."),
+    Measure::new("tls.encrypt_then_mac", Kind::Bool, "Whether RFC 7366 is supported."),
+    Measure::new(
+        "tls.client_renegotiation",
+        Kind::Bool,
+        "Whether a client may renegotiate; measured only when asked for.",
+    ),
+    Measure::new("tls.fallback_scsv", Kind::Bool, "Whether RFC 7507 is supported."),
     Measure::new("tls.session_tickets", Kind::Bool, "Whether a ticket was issued."),
     Measure::new("tls.compression", Kind::Set, "Compression methods accepted: DEFLATE or none."),
     Measure::new("tls.early_data", Kind::Integer, "max_early_data_size, 0 if off.")

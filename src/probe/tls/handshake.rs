@@ -1,0 +1,301 @@
+//! One real handshake through rustls, as a current client makes it. The verifier accepts every
+//! certificate and keeps it: judging comes later, by the job's own time.
+
+use std::fmt;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+use crate::probe::dial::Connection;
+use crate::sample::{Reason, Unknown};
+
+use super::line::ending_of;
+use super::names::{self, Kinds};
+use super::outcome::Ending;
+use super::wire::{Version, alert_name};
+
+/// The one provider; nothing relies on a process default.
+pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
+
+/// What the handshake offers.
+#[derive(Clone, Debug)]
+pub(super) struct Offer<'a> {
+    /// The DNS name to send, if the peer has one.
+    pub(super) server_name: Option<&'a str>,
+    /// Application protocols, in order.
+    pub(super) alpn: &'a [&'a [u8]],
+    /// The kind of certificate asked for.
+    pub(super) kinds: Kinds,
+}
+
+/// What it came to. A handshake that failed late still shows what came before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Handshake {
+    pub(super) version: Option<Version>,
+    pub(super) suite: Option<u16>,
+    pub(super) group: Option<u16>,
+    pub(super) alpn: Option<Vec<u8>>,
+    /// Leaf first.
+    pub(super) certificates: Vec<Vec<u8>>,
+    pub(super) staple: Option<Vec<u8>>,
+    pub(super) scheme: Option<u16>,
+    /// Whether the peer asked for a client certificate.
+    pub(super) asked: bool,
+    /// Whether it broke off for want of one.
+    pub(super) insisted: bool,
+    /// How long it took, from the hello to the end.
+    pub(super) duration: Duration,
+    /// Why it was not finished.
+    pub(super) failure: Option<Failure>,
+}
+
+/// Why a handshake was not finished.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Failure {
+    /// The stream closed or broke.
+    Closed,
+    /// A fatal alert of the peer.
+    Refused(u8),
+    /// Slow, unreached, or against the rules.
+    Other(Unknown),
+}
+
+impl Failure {
+    /// The reason that facts give.
+    pub(super) fn unknown(&self) -> Unknown {
+        match self {
+            Self::Closed => Reason::Reset.into(),
+            Self::Refused(alert) => {
+                Unknown::new(Reason::TlsError, format!("alert {alert} ({})", alert_name(*alert)))
+            }
+            Self::Other(unknown) => unknown.clone(),
+        }
+    }
+}
+
+/// Shakes hands on an open connection and says goodbye.
+pub(super) async fn shake(
+    mut connection: Connection,
+    offer: &Offer<'_>,
+    give_up: Instant,
+    patience: Duration,
+) -> Handshake {
+    let started = Instant::now();
+    let witness = Arc::new(Witness::new(offer.kinds));
+    let mut tls = match client(offer, &witness) {
+        Ok(tls) => tls,
+        Err(error) => {
+            let failure = Failure::Other(Unknown::new(Reason::LocalError, error.to_string()));
+            return Handshake { failure: Some(failure), ..Handshake::default() };
+        }
+    };
+    let failure = match timeout_at(give_up, drive(&mut tls, &mut connection)).await {
+        Ok(done) => done.err(),
+        Err(_) => Some(Failure::Other(Reason::Timeout.into())),
+    };
+    let mut handshake = collect(&tls, &witness);
+    handshake.duration = started.elapsed();
+    handshake.insisted = handshake.asked && matches!(failure, Some(Failure::Refused(_)));
+    if failure.is_none() {
+        if handshake.asked && handshake.version == Some(Version::Tls13) {
+            let until = give_up.min(Instant::now() + patience);
+            handshake.insisted = is_thrown_out(&mut tls, &mut connection, until).await;
+        }
+        tls.send_close_notify();
+        // The peer may be gone already; nothing hangs on the goodbye.
+        let _ = timeout_at(give_up, flush(&mut tls, &mut connection)).await;
+    }
+    handshake.failure = failure;
+    handshake
+}
+
+fn client(offer: &Offer<'_>, witness: &Arc<Witness>) -> Result<ClientConnection, Error> {
+    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .dangerous()
+        .with_custom_certificate_verifier(witness.clone())
+        .with_client_cert_resolver(witness.clone());
+    config.resumption = Resumption::disabled();
+    config.alpn_protocols = offer.alpn.iter().map(|name| name.to_vec()).collect();
+    let name = offer.server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
+    config.enable_sni = name.is_some();
+    // Without a name to send, any will do: nothing is checked against it.
+    let nobody = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
+    ClientConnection::new(Arc::new(config), name.unwrap_or(nobody))
+}
+
+async fn drive(tls: &mut ClientConnection, connection: &mut Connection) -> Result<(), Failure> {
+    loop {
+        flush(tls, connection).await?;
+        if !tls.is_handshaking() {
+            return Ok(());
+        }
+        if let Err(failure) = receive(tls, connection).await {
+            // Our alert tells the peer why, if it still listens.
+            let _ = flush(tls, connection).await;
+            return Err(failure);
+        }
+    }
+}
+
+/// In TLS 1.3 the client is done before the peer has judged its lack of a certificate.
+async fn is_thrown_out(
+    tls: &mut ClientConnection,
+    connection: &mut Connection,
+    until: Instant,
+) -> bool {
+    matches!(timeout_at(until, receive(tls, connection)).await, Ok(Err(Failure::Refused(_))))
+}
+
+async fn flush(tls: &mut ClientConnection, connection: &mut Connection) -> Result<(), Failure> {
+    let mut out = Vec::new();
+    while tls.wants_write() {
+        // Writing to memory does not fail.
+        let _ = tls.write_tls(&mut out);
+    }
+    connection.write_all(&out).await.map_err(|error| failure_of(&error))
+}
+
+async fn receive(tls: &mut ClientConnection, connection: &mut Connection) -> Result<(), Failure> {
+    let mut buffer = [0; 4096];
+    let count = connection.read(&mut buffer).await.map_err(|error| failure_of(&error))?;
+    if count == 0 {
+        return Err(Failure::Closed);
+    }
+    let mut unread = &buffer[..count];
+    while !unread.is_empty() {
+        tls.read_tls(&mut unread).map_err(|error| failure_of(&error))?;
+        tls.process_new_packets().map_err(|error| match error {
+            Error::AlertReceived(AlertDescription::CloseNotify) => Failure::Closed,
+            Error::AlertReceived(alert) => Failure::Refused(u8::from(alert)),
+            error => Failure::Other(Unknown::new(Reason::TlsError, error.to_string())),
+        })?;
+    }
+    Ok(())
+}
+
+fn failure_of(error: &std::io::Error) -> Failure {
+    match ending_of(error) {
+        Ending::Cut(unknown) => Failure::Other(unknown),
+        _ => Failure::Closed,
+    }
+}
+
+fn collect(tls: &ClientConnection, witness: &Witness) -> Handshake {
+    let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Handshake {
+        version: tls.protocol_version().and_then(|v| Version::from_code(u16::from(v))),
+        suite: tls.negotiated_cipher_suite().map(|suite| u16::from(suite.suite())),
+        group: tls.negotiated_key_exchange_group().map(|group| u16::from(group.name())),
+        alpn: tls.alpn_protocol().map(<[u8]>::to_vec),
+        certificates: seen.certificates,
+        staple: seen.staple,
+        scheme: seen.scheme,
+        asked: seen.asked,
+        ..Handshake::default()
+    }
+}
+
+/// Sees everything, accepts everything.
+struct Witness {
+    kinds: Kinds,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    certificates: Vec<Vec<u8>>,
+    staple: Option<Vec<u8>>,
+    scheme: Option<u16>,
+    asked: bool,
+}
+
+impl Witness {
+    fn new(kinds: Kinds) -> Self {
+        Self { kinds, seen: Mutex::default() }
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Seen)) {
+        note(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn signed(&self, dss: &DigitallySignedStruct) -> HandshakeSignatureValid {
+        self.note(|seen| seen.scheme = Some(u16::from(dss.scheme)));
+        HandshakeSignatureValid::assertion()
+    }
+}
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.note(|seen| {
+            let all = std::iter::once(end_entity).chain(intermediates);
+            seen.certificates = all.map(|certificate| certificate.to_vec()).collect();
+            seen.staple = (!ocsp_response.is_empty()).then(|| ocsp_response.to_vec());
+        });
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(self.signed(dss))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(self.signed(dss))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let all = PROVIDER.signature_verification_algorithms.supported_schemes();
+        let wanted = |scheme: &SignatureScheme| match self.kinds {
+            Kinds::Any => true,
+            Kinds::Ecdsa => names::is_ecdsa(u16::from(*scheme)),
+            Kinds::Rsa => names::is_rsa(u16::from(*scheme)),
+        };
+        all.into_iter().filter(wanted).collect()
+    }
+}
+
+impl ResolvesClientCert for Witness {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.note(|seen| seen.asked = true);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        // Else rustls would not ask us when the peer asks it.
+        true
+    }
+}

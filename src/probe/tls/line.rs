@@ -1,0 +1,155 @@
+//! The way to the peer: one connection after the other, each upgraded where STARTTLS asks for it,
+//! each bounded in time.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout_at};
+
+use crate::probe::dial::{Connection, Dialer, of_io};
+use crate::sample::{Reason, Unknown};
+use crate::target::{Host, StartTls};
+
+use super::hello::HelloSpec;
+use super::outcome::{Ending, Outcome};
+use super::reader::FlightReader;
+use super::starttls::{Dialogue, Step};
+
+/// Bytes one connection may bring: more than any honest flight holds.
+const READ_LIMIT: usize = 256 * 1024;
+
+/// The peer, as it is reached.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    dialer: Dialer,
+    host: &'a Host,
+    address: IpAddr,
+    port: u16,
+    starttls: Option<StartTls>,
+    server_name: Option<&'a str>,
+    rng: fastrand::Rng,
+}
+
+impl<'a> Line<'a> {
+    /// `server_name` is the DNS name to send; an address is never sent.
+    pub(super) fn new(
+        dialer: Dialer,
+        host: &'a Host,
+        (address, port): (IpAddr, u16),
+        starttls: Option<StartTls>,
+        server_name: Option<&'a str>,
+        seed: u64,
+    ) -> Self {
+        let dialer = dialer.with_read_limit(READ_LIMIT);
+        let rng = fastrand::Rng::with_seed(seed);
+        Self { dialer, host, address, port, starttls, server_name, rng }
+    }
+
+    /// Sends one hello on a connection of its own and reads what the peer says in clear.
+    pub(super) async fn ask(&mut self, spec: HelloSpec) -> Outcome {
+        let (mut connection, give_up) = match self.open().await {
+            Ok(open) => open,
+            Err(outcome) => return outcome,
+        };
+        let hello = spec.encode(self.server_name, &mut self.rng);
+        let mut reader = FlightReader::new(spec.ceiling);
+        let ending = match timeout_at(give_up, converse(&mut connection, &hello, &mut reader)).await
+        {
+            Ok(ending) => ending,
+            Err(_) => Ending::Cut(Reason::Timeout.into()),
+        };
+        Outcome::of(spec, reader.into_flight(), ending)
+    }
+
+    /// A connection ready for a handshake, and when to give it up. The error is what became of it.
+    pub(super) async fn open(&self) -> Result<(Connection, Instant), Outcome> {
+        if Instant::now() >= self.dialer.deadline() {
+            return Err(Outcome::Timeout);
+        }
+        let mut connection = self
+            .dialer
+            .connect(self.host, self.address, self.port)
+            .await
+            .map_err(|error| Outcome::Unreached(error.unknown()))?;
+        // A peer may be slow in each answer, but one connection does not eat the whole budget.
+        let patience: Duration = 2 * self.dialer.read_timeout();
+        let give_up = self.dialer.deadline().min(Instant::now() + patience);
+        if let Some(protocol) = self.starttls {
+            let name = self.host.to_string();
+            match timeout_at(give_up, upgrade(&mut connection, protocol, &name)).await {
+                Ok(upgraded) => upgraded?,
+                Err(_) => return Err(Outcome::Timeout),
+            }
+        }
+        Ok((connection, give_up))
+    }
+
+    /// How long a single read may wait.
+    pub(super) fn read_timeout(&self) -> Duration {
+        self.dialer.read_timeout()
+    }
+}
+
+async fn converse(connection: &mut Connection, hello: &[u8], reader: &mut FlightReader) -> Ending {
+    // A peer that has already answered and closed is still to be read.
+    let sent = connection.write_all(hello).await;
+    let mut buffer = [0; 4096];
+    loop {
+        match connection.read(&mut buffer).await {
+            Ok(0) => return Ending::Closed,
+            Ok(count) => {
+                if let Some(end) = reader.push(&buffer[..count]) {
+                    return Ending::Read(end);
+                }
+            }
+            Err(_) if sent.is_err() && reader.is_untouched() => return Ending::Closed,
+            Err(error) => return ending_of(&error),
+        }
+    }
+}
+
+/// The end that an I/O error is.
+pub(super) fn ending_of(error: &std::io::Error) -> Ending {
+    if error.kind() == std::io::ErrorKind::FileTooLarge {
+        return Ending::Cut(Unknown::new(Reason::TlsError, "more bytes than a sample may read"));
+    }
+    match of_io(error) {
+        Unknown { reason: Reason::Reset, .. } => Ending::Closed,
+        unknown => Ending::Cut(unknown),
+    }
+}
+
+async fn upgrade(
+    connection: &mut Connection,
+    protocol: StartTls,
+    host: &str,
+) -> Result<(), Outcome> {
+    let failed = |error: std::io::Error| match ending_of(&error) {
+        Ending::Cut(Unknown { reason: Reason::Timeout, .. }) => Outcome::Timeout,
+        Ending::Cut(unknown) => Outcome::Unreached(unknown),
+        _ => Outcome::Closed,
+    };
+    let mut dialogue = Dialogue::new(protocol, host);
+    connection.write_all(&dialogue.opening()).await.map_err(failed)?;
+    let mut buffer = [0; 1024];
+    loop {
+        let count = connection.read(&mut buffer).await.map_err(failed)?;
+        if count == 0 {
+            return Err(Outcome::Closed);
+        }
+        match dialogue.feed(&buffer[..count]) {
+            Step::More => {}
+            Step::NotOffered => return Err(Outcome::NotUpgraded),
+            Step::Ready => return Ok(()),
+            Step::Send(bytes) => connection.write_all(&bytes).await.map_err(failed)?,
+            Step::SendThenReady(bytes) => {
+                return connection.write_all(&bytes).await.map_err(failed);
+            }
+            Step::Broken(how) => {
+                let how = format!("the {} dialogue broke off: {how}", protocol.name());
+                return Err(Outcome::Unreached(Unknown::new(Reason::TlsError, how)));
+            }
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! From what was seen to measurements: every fact of CONTRACT §tls is stated, or named as unknown
+//! with its reason. Pure.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use crate::sample::{Measurements, Path, Reason, Unknown};
+
+use super::anchors::Anchors;
+use super::board::Presence;
+use super::certificate::{Facts, facts, parse};
+use super::chain::{self, Judgement, REVOKED};
+use super::hello::ssl2_cipher;
+use super::names::{self, Kinds};
+use super::ocsp::{self, Staple};
+use super::suites;
+use super::vulnerabilities::vulnerabilities;
+use super::walk::{Seen, Served};
+use super::wire::Version;
+
+/// What measurements are judged by, beyond what was seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Frame<'a> {
+    /// The name that certificates are matched with.
+    pub(super) name: &'a str,
+    pub(super) anchors: &'a Anchors,
+    pub(super) now: DateTime<Utc>,
+    /// Whether the target asks for STARTTLS.
+    pub(super) upgrades: bool,
+    /// Whether application protocols were offered.
+    pub(super) offered_alpn: bool,
+}
+
+/// The measurements, or why there are none.
+pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unknown> {
+    let mut facts = Measurements::new();
+    if seen.upgrade == Some(false) {
+        facts.set("starttls", "not_offered");
+        for key in KEYS.iter().filter(|key| **key != "starttls") {
+            facts.set_unknown(*key, Reason::StarttlsNotOffered);
+        }
+        return Ok(facts);
+    }
+    if let Some(why) = &seen.stopped {
+        return Err(why.clone());
+    }
+    if !seen.board.is_any_offered() {
+        return Err(seen.board.why_nothing());
+    }
+    match frame.upgrades {
+        true => facts.set("starttls", "offered"),
+        false => facts.set_unknown("starttls", Reason::NotApplicable),
+    }
+    versions(&mut facts, seen);
+    choices(&mut facts, seen);
+    negotiated(&mut facts, seen, frame);
+    extensions(&mut facts, seen);
+    client_auth(&mut facts, seen);
+    certificates(&mut facts, seen, frame);
+    vulnerabilities(&mut facts, seen);
+    for key in KEYS {
+        if facts.fact(key).is_none() {
+            facts.set_unknown(*key, Reason::NotObserved);
+        }
+    }
+    Ok(facts)
+}
+
+fn versions(facts: &mut Measurements, seen: &Seen) {
+    let offered = Version::ALL.into_iter().filter(|&version| seen.board.is_offered(version));
+    facts.set("versions", offered.map(Version::name).collect::<Vec<_>>());
+    for version in Version::ALL {
+        if let Presence::Unknown(why) = seen.board.presence(version) {
+            let path = Path::of("versions").member(version.name());
+            facts.set_unknown(path.to_string(), why);
+        }
+    }
+}
+
+/// Suites, groups and schemes: one seen an answer, so each set is a lower bound.
+fn choices(facts: &mut Measurements, seen: &Seen) {
+    let mut suites = Sets::default();
+    let mut groups = Sets::default();
+    let mut schemes = Sets::default();
+    let real = &seen.handshake;
+    if let Some(version) = real.version {
+        suites.add(version, real.suite.map(suites::name));
+        groups.add(version, real.group.map(names::group));
+        schemes.add(version, real.scheme.map(names::scheme));
+    }
+    for answer in &seen.board.answers {
+        let exchange = &answer.key_exchange;
+        let group = answer.hello.as_ref().and_then(|hello| hello.group).or(exchange.group);
+        suites.add(answer.version, answer.hello.as_ref().map(|hello| suites::name(hello.suite)));
+        groups.add(answer.version, group.map(names::group));
+        schemes.add(answer.version, exchange.scheme.map(names::scheme));
+        for cipher in answer.ssl2.iter().flat_map(|hello| &hello.ciphers) {
+            suites.add(answer.version, ssl2_cipher(*cipher));
+        }
+    }
+    for (key, sets) in
+        [("cipher_suites", suites), ("groups", groups), ("signature_schemes", schemes)]
+    {
+        facts.set(key, sets.0);
+        facts.set_unknown(key, Reason::NotObserved);
+    }
+    let primes = seen.board.answers.iter().filter_map(|answer| answer.key_exchange.dh_prime_bits);
+    match primes.min() {
+        Some(bits) => facts.set("dh_prime_bits", bits),
+        None => facts.set_unknown("dh_prime_bits", Reason::NotObserved),
+    }
+}
+
+#[derive(Default)]
+struct Sets(BTreeMap<&'static str, Vec<String>>);
+
+impl Sets {
+    fn add(&mut self, version: Version, member: Option<impl Into<String>>) {
+        let Some(member) = member.map(Into::into) else { return };
+        let set = self.0.entry(version.name()).or_default();
+        if !set.contains(&member) {
+            set.push(member);
+        }
+    }
+}
+
+fn negotiated(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
+    let real = &seen.handshake;
+    let failure = real.failure.as_ref().filter(|_| !real.insisted).map(|f| f.unknown());
+    match (real.version, real.suite) {
+        (Some(version), Some(suite)) => {
+            let group = real.group.map(names::group);
+            let alpn = real.alpn.as_deref().map(String::from_utf8_lossy);
+            facts.set(
+                "negotiated",
+                json!({
+                    "version": version.name(),
+                    "cipher_suite": suites::name(suite),
+                    "group": group,
+                    "alpn": alpn,
+                }),
+            );
+            if real.group.is_none() {
+                facts.set_unknown("negotiated.group", Reason::NotObserved);
+            }
+            if alpn.is_none() {
+                facts.set_unknown("negotiated.alpn", Reason::NotApplicable);
+            }
+        }
+        _ => {
+            let why = failure.clone().unwrap_or_else(|| Reason::NotObserved.into());
+            facts.set_unknown("negotiated", why);
+        }
+    }
+    match (&failure, &real.alpn) {
+        _ if !frame.offered_alpn => facts.set_unknown("alpn", Reason::NotApplicable),
+        (Some(why), None) => facts.set_unknown("alpn", why.clone()),
+        (None, None) => facts.set("alpn", [""; 0]),
+        (_, Some(chosen)) => {
+            facts.set("alpn", [String::from_utf8_lossy(chosen)]);
+            // The server takes one; what else it would take is not asked.
+            facts.set_unknown("alpn", Reason::NotObserved);
+        }
+    }
+    match failure {
+        None => facts.set("handshake_seconds", real.duration.as_secs_f64()),
+        Some(why) => facts.set_unknown("handshake_seconds", why),
+    }
+}
+
+/// What ServerHellos below TLS 1.3 carry. TLS 1.3 has none of it.
+fn extensions(facts: &mut Measurements, seen: &Seen) {
+    let hellos: Vec<_> = seen
+        .board
+        .answers
+        .iter()
+        .filter(|answer| (Version::Tls10..Version::Tls13).contains(&answer.version))
+        .filter_map(|answer| answer.hello.as_ref())
+        .collect();
+    let only_tls13 = Version::Tls12
+        .and_below()
+        .chain([Version::Ssl2])
+        .all(|version| seen.board.presence(version) == Presence::Absent);
+    let why = if only_tls13 { Reason::NotApplicable } else { Reason::NotObserved };
+    for (key, number) in
+        [("secure_renegotiation", 65281), ("extended_master_secret", 23), ("session_tickets", 35)]
+    {
+        match hellos.is_empty() {
+            // TLS 1.3 has tickets, though not in its ServerHello.
+            true if key == "session_tickets" => facts.set_unknown(key, Reason::NotObserved),
+            true => facts.set_unknown(key, why),
+            // Every answer must have it; one without is the weak spot.
+            false => facts.set(key, hellos.iter().all(|hello| hello.has(number))),
+        }
+    }
+    // RFC 7366 §3: answered with CBC suites only.
+    let cbc: Vec<_> =
+        hellos.iter().filter(|hello| suites::name(hello.suite).contains("_CBC_")).collect();
+    match cbc.is_empty() {
+        true => facts.set_unknown("encrypt_then_mac", why),
+        false => facts.set("encrypt_then_mac", cbc.iter().all(|hello| hello.has(22))),
+    }
+    let clear: Vec<_> = seen
+        .board
+        .answers
+        .iter()
+        .filter(|answer| answer.version < Version::Tls13)
+        .filter_map(|answer| answer.hello.as_ref())
+        .collect();
+    let compressed = clear.iter().any(|hello| hello.deflate);
+    match (compressed, clear.is_empty() && !only_tls13) {
+        (true, _) => facts.set("compression", ["DEFLATE"]),
+        (false, false) => facts.set("compression", [""; 0]),
+        (false, true) => facts.set_unknown("compression", Reason::NotObserved),
+    }
+}
+
+fn client_auth(facts: &mut Measurements, seen: &Seen) {
+    let real = &seen.handshake;
+    let asked = real.asked || seen.board.answers.iter().any(|answer| answer.asks_for_certificate);
+    let heard_out = real.failure.is_none()
+        || seen.board.answers.iter().any(|answer| {
+            answer.version < Version::Tls13 && answer.hello.is_some() && answer.cut.is_none()
+        });
+    match (real.insisted, asked) {
+        (true, _) => facts.set("client_auth", "required"),
+        (false, true) if real.failure.is_none() => facts.set("client_auth", "requested"),
+        (false, true) => facts.set_unknown("client_auth", Reason::NotObserved),
+        (false, false) if heard_out => facts.set("client_auth", "none"),
+        (false, false) => facts.set_unknown("client_auth", Reason::NotObserved),
+    }
+}
+
+/// One served chain, read and judged.
+struct Judged<'a> {
+    served: &'a Served,
+    leaf: Facts,
+    chain: Vec<Facts>,
+    judgement: Judgement,
+    staple: Option<Staple>,
+}
+
+fn certificates(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
+    if let Some((kinds, why)) = &seen.missing_kind {
+        let member = if *kinds == Kinds::Rsa { "rsa" } else { "ec" };
+        facts.set_unknown(Path::of("certificates").member(member).to_string(), why.clone());
+    }
+    let mut judged: Vec<Judged<'_>> =
+        seen.chains.iter().filter_map(|served| judge(served, frame)).collect();
+    if judged.is_empty() {
+        let why = why_no_certificate(seen);
+        for key in ["certificates", "chain", "ocsp_staple"] {
+            facts.set_unknown(key, why.clone());
+        }
+        return;
+    }
+    // What a current client sees comes first among those of one key type.
+    judged.sort_by_key(|judged| judged.served.certificates != seen.handshake.certificates);
+    staple(facts, &judged[0]);
+    judged.sort_by(|a, b| a.leaf.key_type.cmp(&b.leaf.key_type));
+    judged.dedup_by(|later, first| {
+        let same = later.leaf.key_type == first.leaf.key_type;
+        if same && later.leaf.sha256 != first.leaf.sha256 {
+            let path = Path::of("certificates").member(&first.leaf.key_type);
+            facts.set_unknown(path.to_string(), Reason::Inconsistent);
+        }
+        same
+    });
+    let list: Vec<Value> = judged.iter().map(certificate).collect();
+    facts.set("certificates", list);
+    let badness = |judged: &&Judged<'_>| {
+        let j = &judged.judgement;
+        let rank = [Some(false), None, Some(true)].iter().position(|t| *t == j.trusted);
+        (rank, j.hostname_matches, !j.incomplete, j.order_ok, usize::MAX - j.extra)
+    };
+    if let Some(worst) = judged.iter().min_by_key(badness) {
+        facts.set("chain", &worst.judgement);
+        match &worst.judgement.untold {
+            Some(why) => {
+                facts.set_unknown("chain.trusted", why.clone());
+                facts.set_unknown("chain.reason", why.clone());
+            }
+            None if worst.judgement.reason.is_none() => {
+                facts.set_unknown("chain.reason", Reason::NotApplicable);
+            }
+            None => {}
+        }
+    }
+}
+
+fn judge<'a>(served: &'a Served, frame: Frame<'_>) -> Option<Judged<'a>> {
+    let list = &served.certificates;
+    let read = |der: &Vec<u8>| parse(der).map(|certificate| facts(der, &certificate));
+    let mut judgement = chain::judge(list, frame.anchors, frame.name, frame.now)?;
+    let staple = served
+        .staple
+        .as_deref()
+        .and_then(|staple| ocsp::judge(staple, list, frame.anchors, frame.now));
+    if staple.as_ref().is_some_and(|staple| staple.proves_revoked) {
+        judgement.trusted = Some(false);
+        judgement.reason = Some(REVOKED);
+        judgement.untold = None;
+    }
+    Some(Judged {
+        served,
+        leaf: read(&list[0])?,
+        chain: list[1..].iter().take(MAX_CHAIN).filter_map(read).collect(),
+        judgement,
+        staple,
+    })
+}
+
+fn certificate(judged: &Judged<'_>) -> Value {
+    let object = |value: Value| match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    };
+    let mut map = object(serde_json::to_value(&judged.leaf).unwrap_or_default());
+    map.extend(object(serde_json::to_value(&judged.judgement).unwrap_or_default()));
+    map.insert("chain".to_owned(), json!(judged.chain));
+    Value::Object(map)
+}
+
+fn staple(facts: &mut Measurements, judged: &Judged<'_>) {
+    match &judged.staple {
+        None => {
+            let none =
+                json!({"present": false, "status": null, "matches": null, "next_update": null});
+            facts.set("ocsp_staple", none);
+            for key in ["status", "matches", "next_update"] {
+                facts.set_unknown(format!("ocsp_staple.{key}"), Reason::NotApplicable);
+            }
+        }
+        Some(staple) => {
+            facts.set(
+                "ocsp_staple",
+                json!({
+                    "present": true,
+                    "status": staple.status,
+                    "matches": staple.matches,
+                    "next_update": staple.next_update,
+                }),
+            );
+            if staple.next_update.is_none() {
+                facts.set_unknown("ocsp_staple.next_update", Reason::NotApplicable);
+            }
+        }
+    }
+}
+
+fn why_no_certificate(seen: &Seen) -> Unknown {
+    if !seen.chains.is_empty() {
+        return Unknown::new(Reason::TlsError, "a certificate that cannot be read");
+    }
+    let cut = seen.board.answers.iter().find_map(|answer| answer.cut.clone());
+    let failure = seen.handshake.failure.as_ref().map(|failure| failure.unknown());
+    cut.or(failure).unwrap_or_else(|| Reason::NotObserved.into())
+}
+
+/// Every top-level fact of the probe.
+const KEYS: &[&str] = &[
+    "alpn",
+    "certificates",
+    "chain",
+    "cipher_suites",
+    "client_auth",
+    "client_renegotiation",
+    "compression",
+    "configurations",
+    "dh_prime_bits",
+    "early_data",
+    "encrypt_then_mac",
+    "extended_master_secret",
+    "fallback_scsv",
+    "groups",
+    "handshake_seconds",
+    "negotiated",
+    "ocsp_staple",
+    "secure_renegotiation",
+    "server_order",
+    "session_tickets",
+    "signature_schemes",
+    "starttls",
+    "versions",
+    "vulnerabilities",
+];
+
+const MAX_CHAIN: usize = 32;

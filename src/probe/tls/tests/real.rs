@@ -1,0 +1,209 @@
+//! Against OpenSSL.
+
+use serde_json::json;
+use tokio::io::copy_bidirectional;
+use tokio::net::TcpStream;
+
+use super::peers::{OpenSsl, Pki, scripted};
+use super::{Ask, fact, why};
+
+const ALL_VERSIONS: &[&str] = &["-cipher", "ALL:@SECLEVEL=0"];
+
+#[tokio::test]
+async fn a_current_server_is_measured_whole() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], false);
+    let server = OpenSsl::start(&[&leaf], &pki.intermediate, &["-no_tls1_1", "-no_tls1"]).await;
+    let ask = Ask { ca: Some(pki.root.clone()), ..Ask::default() };
+    let run = ask.sample(server.port).await;
+    assert!(
+        run.observations[0].connections <= 7,
+        "{} connections",
+        run.observations[0].connections
+    );
+    let m = Ask { ca: Some(pki.root.clone()), ..Ask::default() }.measure(server.port).await;
+    assert_eq!(fact(&m, "/versions"), json!(["TLSv1.2", "TLSv1.3"]));
+    for version in ["SSLv2", "SSLv3", "TLSv1.0", "TLSv1.1"] {
+        assert_eq!(why(&m, &format!("versions[{version}]")), None, "{version}");
+    }
+    assert_eq!(fact(&m, "/negotiated/version"), "TLSv1.3");
+    assert_eq!(fact(&m, "/negotiated/cipher_suite"), "TLS_AES_256_GCM_SHA384");
+    assert_eq!(fact(&m, "/negotiated/group"), "x25519");
+    assert_eq!(fact(&m, "/chain/trusted"), true);
+    assert_eq!(fact(&m, "/chain/hostname_matches"), true);
+    assert_eq!(fact(&m, "/chain/extra"), 0);
+    assert_eq!(fact(&m, "/certificates/0/key_type"), "ec");
+    assert_eq!(fact(&m, "/certificates/0/not_after"), "2027-01-01T00:00:00Z");
+    assert_eq!(fact(&m, "/certificates").as_array().map(Vec::len), Some(1));
+    assert_eq!(fact(&m, "/certificates/0/chain").as_array().map(Vec::len), Some(1));
+    assert_eq!(fact(&m, "/secure_renegotiation"), true);
+    assert_eq!(fact(&m, "/extended_master_secret"), true);
+    assert_eq!(fact(&m, "/compression"), json!([]));
+    assert_eq!(fact(&m, "/client_auth"), "none");
+    assert_eq!(fact(&m, "/ocsp_staple/present"), false);
+    assert_eq!(fact(&m, "/vulnerabilities/poodle"), false);
+    assert_eq!(why(&m, "vulnerabilities.heartbleed").as_deref(), Some("opt_in"));
+    assert_eq!(why(&m, "cipher_suites").as_deref(), Some("not_observed"));
+    assert_eq!(why(&m, "starttls").as_deref(), Some("not_applicable"));
+}
+
+#[tokio::test]
+async fn legacy_versions_are_seen_each() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], true);
+    for (arguments, versions) in [
+        (&["-tls1"][..], json!(["TLSv1.0"])),
+        (&["-tls1_1"], json!(["TLSv1.1"])),
+        (&["-no_tls1_1", "-no_tls1_3"], json!(["TLSv1.0", "TLSv1.2"])),
+        (&[], json!(["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"])),
+        (&["-tls1_2"], json!(["TLSv1.2"])),
+        (&["-tls1_3"], json!(["TLSv1.3"])),
+    ] {
+        let arguments = [ALL_VERSIONS, arguments].concat();
+        let server = OpenSsl::start(&[&leaf], "", &arguments).await;
+        let m = Ask::default().measure(server.port).await;
+        assert_eq!(fact(&m, "/versions"), versions, "{arguments:?}");
+        let doubts: Vec<_> =
+            m.unknowns().keys().filter(|path| path.starts_with("versions")).collect();
+        assert!(doubts.is_empty(), "{arguments:?}: {doubts:?}");
+        assert_eq!(fact(&m, "/certificates/0/key_type"), "rsa", "{arguments:?}");
+        assert_eq!(fact(&m, "/certificates/0/key_bits"), 2048);
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_no_current_client_gets_is_seen_all_the_same() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], false);
+    let server = OpenSsl::start(&[&leaf], "", &["-tls1_3", "-groups", "P-521"]).await;
+    let m = Ask::default().measure(server.port).await;
+    assert_eq!(fact(&m, "/versions"), json!(["TLSv1.3"]));
+    assert_eq!(fact(&m, "/groups"), json!({"TLSv1.3": ["secp521r1"]}));
+    assert_eq!(why(&m, "negotiated").as_deref(), Some("tls_error: alert 40 (handshake_failure)"));
+    assert!(why(&m, "certificates").is_some());
+    assert_eq!(why(&m, "extended_master_secret").as_deref(), Some("not_applicable"));
+}
+
+#[tokio::test]
+async fn a_server_by_its_defaults_leaves_no_version_in_doubt() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], false);
+    let server = OpenSsl::start(&[&leaf], "", &[]).await;
+    let m = Ask::default().measure(server.port).await;
+    assert_eq!(fact(&m, "/versions"), json!(["TLSv1.2", "TLSv1.3"]));
+    assert!(!m.unknowns().keys().any(|path| path.starts_with("versions")), "{:?}", m.unknowns());
+}
+
+#[tokio::test]
+async fn both_kinds_of_certificate_are_found() {
+    let pki = Pki::new();
+    let (rsa, ec) = (pki.leaf(&["a.test"], true), pki.leaf(&["a.test"], false));
+    for arguments in [&["-tls1_2"][..], &["-tls1_3"], &[]] {
+        let server = OpenSsl::start(&[&rsa, &ec], &pki.intermediate, arguments).await;
+        let ask = Ask { ca: Some(pki.root.clone()), ..Ask::default() };
+        let m = ask.measure(server.port).await;
+        assert_eq!(fact(&m, "/certificates/0/key_type"), "ec", "{arguments:?}");
+        assert_eq!(fact(&m, "/certificates/1/key_type"), "rsa", "{arguments:?}");
+        assert_eq!(fact(&m, "/certificates/1/trusted"), true);
+    }
+}
+
+#[tokio::test]
+async fn an_untrusted_chain_and_a_wrong_name_are_told_apart() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["b.test"], false);
+    let server = OpenSsl::start(&[&leaf], "", &[]).await;
+    let m = Ask { ca: Some(pki.root.clone()), ..Ask::default() }.measure(server.port).await;
+    assert_eq!(fact(&m, "/chain/reason"), "incomplete");
+    assert_eq!(fact(&m, "/chain/incomplete"), true);
+    assert_eq!(fact(&m, "/chain/hostname_matches"), false);
+    let m = Ask { server_name: Some("b.test"), ..Ask::default() }.measure(server.port).await;
+    assert_eq!(fact(&m, "/chain/reason"), "unknown_issuer");
+    assert_eq!(fact(&m, "/chain/hostname_matches"), true);
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_seen_to_be_asked_for_or_required() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], false);
+    for (arguments, expected) in [
+        (&["-verify", "1"][..], "requested"),
+        (&["-Verify", "1"], "required"),
+        (&["-verify", "1", "-tls1_2"], "requested"),
+        (&["-Verify", "1", "-tls1_2"], "required"),
+    ] {
+        let server = OpenSsl::start(&[&leaf], "", arguments).await;
+        let m = Ask::default().measure(server.port).await;
+        assert_eq!(fact(&m, "/client_auth"), expected, "{arguments:?}");
+        assert_eq!(fact(&m, "/certificates/0/key_type"), "ec", "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn alpn_tells_what_was_taken() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], false);
+    let server = OpenSsl::start(&[&leaf], "", &["-alpn", "http/1.1"]).await;
+    let m = Ask::default().measure(server.port).await;
+    assert_eq!(fact(&m, "/alpn"), json!(["http/1.1"]));
+    let m = Ask { scheme: "tls://", ..Ask::default() }.measure(server.port).await;
+    assert_eq!(why(&m, "alpn").as_deref(), Some("not_applicable"));
+}
+
+/// The heart: a peer that drops connections makes nothing absent, whatever the phase.
+#[tokio::test]
+async fn no_version_is_absent_behind_a_peer_that_drops_connections() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], true);
+    let server = OpenSsl::start(&[&leaf], "", ALL_VERSIONS).await;
+    let backend = server.port;
+    for (period, phase) in [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (4, 3), (5, 2)] {
+        let port = scripted(move |number, mut stream| async move {
+            if number % period != phase {
+                let Ok(mut to) = TcpStream::connect(("127.0.0.1", backend)).await else { return };
+                let _ = copy_bidirectional(&mut stream, &mut to).await;
+            }
+        })
+        .await;
+        let m = Ask::default().measure(port).await;
+        for version in ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"] {
+            let offered =
+                fact(&m, "/versions").as_array().is_some_and(|v| v.contains(&version.into()));
+            let unknown = why(&m, &format!("versions[{version}]")).is_some();
+            assert!(offered || unknown, "{version} is called absent: 1 of {period} from {phase}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn starttls_is_spoken_and_its_lack_is_a_fact() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], false);
+    let server = OpenSsl::start(&[&leaf], "", &[]).await;
+    let backend = server.port;
+    let port = scripted(move |_, mut stream| async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut request = [0; 8];
+        let read = stream.read_exact(&mut request).await.is_ok();
+        if !read || request[4..] != [4, 210, 22, 47] || stream.write_all(b"S").await.is_err() {
+            return;
+        }
+        let Ok(mut to) = TcpStream::connect(("127.0.0.1", backend)).await else { return };
+        let _ = copy_bidirectional(&mut stream, &mut to).await;
+    })
+    .await;
+    let m = Ask { scheme: "starttls+postgres://", ..Ask::default() }.measure(port).await;
+    assert_eq!(fact(&m, "/starttls"), "offered");
+    assert_eq!(fact(&m, "/negotiated/version"), "TLSv1.3");
+
+    let port = scripted(|_, mut stream| async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut request = [0; 8];
+        let _ = stream.read_exact(&mut request).await;
+        let _ = stream.write_all(b"N").await;
+    })
+    .await;
+    let m = Ask { scheme: "starttls+postgres://", ..Ask::default() }.measure(port).await;
+    assert_eq!(fact(&m, "/starttls"), "not_offered");
+    assert_eq!(why(&m, "versions").as_deref(), Some("starttls_not_offered"));
+}
