@@ -1,10 +1,10 @@
 //! The tls probe: versions by hellos of our own, the rest by one real handshake.
 //!
-//! [`walk`] asks, one connection at a time, over a [`line`]; hellos ([`hello`]) and answers
-//! ([`reader`], [`messages`]) are coded here, since no library speaks SSLv2 to TLS 1.1 any more.
-//! Every hello comes to an [`outcome`], and the [`board`] decides what is offered, absent or
-//! unknown. [`handshake`] is rustls with a verifier that accepts and remembers. [`report`] turns
-//! what was seen into measurements, judging certificates ([`certificate`], [`chain`], [`ocsp`]) by
+//! `walk` asks, one connection at a time, over a `line`; hellos (`hello`) and answers
+//! (`reader`, `messages`) are coded here, since no library speaks SSLv2 to TLS 1.1 any more.
+//! Every hello comes to an `outcome`, and the `board` decides what is offered, absent or
+//! unknown. `handshake` is rustls with a verifier that accepts and remembers. `report` turns
+//! what was seen into measurements, judging certificates (`certificate`, `chain`, `ocsp`) by
 //! the job's time. Only `walk`, `line` and `handshake` touch the network.
 
 mod anchors;

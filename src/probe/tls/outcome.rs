@@ -107,6 +107,11 @@ impl Outcome {
         }
     }
 
+    /// Whether this needs no second try: an answer, or a refusal that speaks of the version.
+    pub(super) fn is_settled(&self, asked: Version) -> bool {
+        self.answer().is_some() || self.weight(asked) == Weight::Absent
+    }
+
     /// How much an answer that accepts nothing says of the version asked for.
     pub(super) fn weight(&self, asked: Version) -> Weight {
         match self {

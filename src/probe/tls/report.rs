@@ -268,6 +268,14 @@ fn certificates(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
         }
         same
     });
+    for judged in &judged {
+        let leaf = Path::of("certificates").member(&judged.leaf.key_type);
+        if judged.judgement.reason.is_none() {
+            let why = judged.judgement.untold.clone();
+            let why = why.unwrap_or_else(|| Reason::NotApplicable.into());
+            facts.set_unknown(leaf.join("reason").to_string(), why);
+        }
+    }
     let list: Vec<Value> = judged.iter().map(certificate).collect();
     facts.set("certificates", list);
     let badness = |judged: &&Judged<'_>| {

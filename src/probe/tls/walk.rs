@@ -1,14 +1,14 @@
 //! The questions of one sample, in order, one connection at a time. What was seen comes back as
 //! values; nothing is judged here.
 //!
-//! At most eight questions in the common case: TLS 1.2 with every suite; a real handshake; TLS 1.3
-//! alone if that did not come to it; the other kind of certificate; everything older with one hello
-//! capped at TLS 1.1 (and one more for each version that turns up); SSLv2. Hellos that are turned
-//! away without a word cost repeats and controls ([`Board::settle`]).
+//! At most eight questions where the peer says what it lacks: TLS 1.2 with every suite; a real
+//! handshake; TLS 1.3 alone if that did not come to it; the other kind of certificate; everything
+//! older with one hello capped at TLS 1.1 (and one more for each version that turns up); SSLv2.
+//! Hellos that are turned away without a word cost repeats and controls ([`Board::settle`]).
 
 use crate::sample::{Reason, Unknown};
 
-use super::board::Board;
+use super::board::{Board, REPEATS};
 use super::certificate;
 use super::handshake::{Failure, Handshake, Offer, shake};
 use super::hello::HelloSpec;
@@ -91,20 +91,22 @@ impl Walk<'_> {
     /// A second try where the first brought nothing that settles it, with a short list: some peers
     /// choke on the long one.
     async fn again(&mut self, spec: HelloSpec, first: Outcome) -> (HelloSpec, Outcome) {
-        let is_settled = first.answer().is_some()
-            || first.weight(spec.ceiling) == Weight::Absent
+        let is_settled = first.is_settled(spec.ceiling)
             || matches!(first, Outcome::Unreached(_) | Outcome::NotUpgraded | Outcome::NotTls(_))
             || (spec.ceiling == Version::Ssl2 && first == Outcome::Timeout);
         if is_settled {
             return (spec, first);
         }
-        let spec = HelloSpec::new(spec.ceiling, Breadth::Common);
-        let outcome = self.line.ask(spec).await;
-        // SSLv2 has one form: the same hello was answered once and once not.
-        if spec.ceiling == Version::Ssl2 && outcome.answer().is_some() {
-            self.seen.board.is_unsteady();
+        let short = HelloSpec::new(spec.ceiling, Breadth::Common);
+        let outcome = self.line.ask(short).await;
+        if outcome.is_settled(spec.ceiling) {
+            match spec.ceiling {
+                // SSLv2 has one form: the same hello was answered once and once not.
+                Version::Ssl2 => self.seen.board.is_unsteady(),
+                _ => self.seen.board.suspect(spec),
+            }
         }
-        (spec, outcome)
+        (short, outcome)
     }
 
     async fn shake_hands(&mut self) {
@@ -170,7 +172,14 @@ impl Walk<'_> {
 
     async fn ask_kind_in_clear(&mut self, ceiling: Version, wanted: Kinds) -> Option<Unknown> {
         let breadth = if wanted == Kinds::Rsa { Breadth::Rsa } else { Breadth::Ecdsa };
-        let outcome = self.line.ask(HelloSpec::new(ceiling, breadth)).await;
+        let spec = HelloSpec::new(ceiling, breadth);
+        let mut outcome = self.line.ask(spec).await;
+        if outcome == Outcome::Closed {
+            outcome = self.line.ask(spec).await;
+            if outcome.is_settled(ceiling) {
+                self.seen.board.is_unsteady();
+            }
+        }
         match outcome.answer() {
             Some(answer) => {
                 self.keep(answer.certificates.as_deref().unwrap_or(&[]), answer.staple.as_deref());
@@ -215,21 +224,30 @@ impl Walk<'_> {
         self.ask(Version::Ssl2, false).await;
     }
 
-    /// Repeats what is in doubt between two controls.
+    /// Repeats what is in doubt between controls, as long as the peer is steady.
     async fn settle(&mut self) {
-        for round in 0..2 {
-            let Some(control) = self.seen.board.control() else { break };
-            let outcome = self.line.ask(control).await;
-            self.seen.board.controlled(&outcome);
-            if round > 0 || self.seen.board.control().is_none() {
-                continue;
-            }
+        if let Some(long) = self.seen.board.suspected() {
+            let outcome = self.line.ask(long).await;
+            self.seen.board.cleared(long, &outcome);
+        }
+        self.control().await;
+        for _ in 0..REPEATS {
             for spec in self.seen.board.doubtful() {
-                let outcome = self.line.ask(spec).await;
-                self.seen.board.repeated(spec, &outcome);
+                if self.seen.board.has_doubts() {
+                    let outcome = self.line.ask(spec).await;
+                    self.seen.board.repeated(spec, &outcome);
+                }
             }
+            self.control().await;
         }
         self.seen.board.settle();
+    }
+
+    async fn control(&mut self) {
+        if let Some(control) = self.seen.board.control() {
+            let outcome = self.line.ask(control).await;
+            self.seen.board.controlled(&outcome);
+        }
     }
 
     async fn ask(&mut self, ceiling: Version, and_below: bool) -> Option<Version> {

@@ -4,6 +4,8 @@ use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
+use crate::sample::Outcome;
+
 use super::peers::{OpenSsl, Pki, scripted};
 use super::{Ask, fact, why};
 
@@ -158,20 +160,41 @@ async fn no_version_is_absent_behind_a_peer_that_drops_connections() {
     let server = OpenSsl::start(&[&leaf], "", ALL_VERSIONS).await;
     let backend = server.port;
     for (period, phase) in [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2), (4, 3), (5, 2)] {
-        let port = scripted(move |number, mut stream| async move {
-            if number % period != phase {
-                let Ok(mut to) = TcpStream::connect(("127.0.0.1", backend)).await else { return };
-                let _ = copy_bidirectional(&mut stream, &mut to).await;
-            }
+        let port = proxy(backend, move |number| number % period == phase).await;
+        assert_nothing_offered_is_absent(port, &format!("1 of {period} from {phase}")).await;
+    }
+    for seed in 0..60 {
+        let port = proxy(backend, move |number| {
+            fastrand::Rng::with_seed(seed * 1_000 + number as u64).u8(..4) == 0
         })
         .await;
-        let m = Ask::default().measure(port).await;
-        for version in ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"] {
-            let offered =
-                fact(&m, "/versions").as_array().is_some_and(|v| v.contains(&version.into()));
-            let unknown = why(&m, &format!("versions[{version}]")).is_some();
-            assert!(offered || unknown, "{version} is called absent: 1 of {period} from {phase}");
+        assert_nothing_offered_is_absent(port, &format!("1 of 4 at random, seed {seed}")).await;
+    }
+}
+
+/// A way to the backend that drops the connections that `drops` picks by their number.
+async fn proxy(backend: u16, drops: impl Fn(usize) -> bool + Send + 'static) -> u16 {
+    scripted(move |number, mut stream| {
+        let dropped = drops(number);
+        async move {
+            if dropped {
+                return;
+            }
+            let Ok(mut to) = TcpStream::connect(("127.0.0.1", backend)).await else { return };
+            let _ = copy_bidirectional(&mut stream, &mut to).await;
         }
+    })
+    .await
+}
+
+async fn assert_nothing_offered_is_absent(port: u16, how: &str) {
+    let mut run = Ask::default().sample(port).await;
+    let Outcome::Measured(m) = run.observations.swap_remove(0).outcome else { return };
+    let offered = fact(&m, "/versions");
+    for version in ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"] {
+        let is_offered = offered.as_array().is_some_and(|all| all.contains(&version.into()));
+        let is_unknown = why(&m, &format!("versions[{version}]")).is_some();
+        assert!(is_offered || is_unknown, "{version} is called absent, dropping {how}");
     }
 }
 
