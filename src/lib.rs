@@ -11,14 +11,17 @@
 //! Arrows point one way. A probe knows nothing of config files, rules, storage or metrics; a rule
 //! knows nothing of sockets; only the ledger holds state.
 
-pub mod config;
 pub mod alert;
+pub mod cli;
+pub mod config;
+pub mod daemon;
 pub mod finding;
 pub mod inventory;
 pub mod ledger;
 pub mod probe;
 pub mod rules;
 pub mod sample;
+pub mod sampler;
 pub mod schedule;
 pub mod target;
 pub mod telemetry;

@@ -1,3 +1,7 @@
 //! Secchi's binary: parse, dispatch, exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    secchi::cli::main()
+}

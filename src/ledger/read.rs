@@ -170,6 +170,20 @@ impl Ledger {
         })
     }
 
+    /// Every accepted baseline, as the events that accepted them.
+    pub fn baselines(&self, limit: usize) -> Result<Vec<Value>, LedgerError> {
+        self.shared.readers.with(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT body FROM baselines ORDER BY key LIMIT ?1")?;
+            let mut rows = statement.query([i64::try_from(limit.min(MOST)).unwrap_or(i64::MAX)])?;
+            let mut all = Vec::new();
+            while let Some(row) = rows.next()? {
+                all.push(unjson(row.get_ref(0)?.as_str().unwrap_or_default())?);
+            }
+            Ok(all)
+        })
+    }
+
     /// Deployments, latest first: when, by whom, what, and the labels of the targets.
     pub fn deployments(&self, limit: usize) -> Result<Vec<Value>, LedgerError> {
         self.shared.readers.with(|db| {

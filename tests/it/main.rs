@@ -1,1 +1,22 @@
 //! The one integration binary. Tests drive the `secchi` binary, HTTP and real servers on loopback.
+//! Each module says what belongs there; try not to add more.
+#![expect(missing_docs, reason = "tests are sentences")]
+#![expect(unreachable_pub, reason = "one crate of tests")]
+
+/// The import rule and the bounds on files.
+mod architecture;
+/// `secchi check` against real servers.
+mod check;
+/// `secchi config …`, `rules …`, `plan`, `generate`: commands that need no network.
+mod commands;
+/// `kill -9`, again and again.
+mod crash;
+/// The daemon: findings open and resolve, reload, metrics, API, stop.
+mod daemon;
+/// `secchi demo`.
+mod demo;
+/// Peers that lie, drip and shout.
+mod hostile;
+/// The daemon beside the real Alertmanager and Prometheus.
+mod monitoring;
+mod support;

@@ -37,6 +37,8 @@ use tokio::time::Instant;
 use self::ask::{Asker, Failure, Server};
 use self::survey::Abilities;
 use self::wire::Question;
+use futures_util::FutureExt;
+
 use super::dial::Purpose;
 use super::{Job, Observation, Run};
 use crate::sample::{Measurements, Outcome, Path};
@@ -50,8 +52,9 @@ pub async fn run(job: Job) -> Run {
     let timeout = job.point.target.settings.timeout.unwrap_or(TIMEOUT);
     let asker = Asker::new(job.dialer.clone(), timeout, job.now, job.seed);
     let (outcome, memory) = match &job.point.target.endpoint.host {
-        Host::Address(address) => (server(&job, &asker, *address).await, None),
-        Host::Name(name) => named::sample(&job, &asker, name).await,
+        // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
+        Host::Address(address) => (server(&job, &asker, *address).boxed().await, None),
+        Host::Name(name) => named::sample(&job, &asker, name).boxed().await,
     };
     let observation = Observation {
         probe: job.point.probe,

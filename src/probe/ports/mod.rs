@@ -14,6 +14,7 @@ mod voice;
 
 use std::collections::BTreeSet;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use self::ask::Ask;
@@ -44,7 +45,8 @@ pub async fn run(job: Job) -> Run {
     addresses.retain(|address| once.insert(*address));
     let asks: Vec<Ask> = addresses.iter().map(|address| Ask::of(&job, *address)).collect();
     let scanner = Scanner::of(&job);
-    let states = scanner.scan(&asks, job.seed).await;
+    // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
+    let states = scanner.scan(&asks, job.seed).boxed().await;
     let mut past = Past::read(job.memory.as_ref());
     let looks = asks.into_iter().zip(states).map(|(ask, (states, answers_everywhere))| {
         let unstable = past.learn(ask.address, &states, job.now);

@@ -64,7 +64,8 @@ impl Scanner {
         let asked = |(at, ask): (usize, &Ask)| {
             ask.ports.iter().map(move |(port, purpose)| (at, *port, *purpose)).collect::<Vec<_>>()
         };
-        let mut states = self.ask(asks, asks.iter().enumerate().flat_map(asked), &mut random).await;
+        let questions = asks.iter().enumerate().flat_map(asked).collect();
+        let mut states = self.ask(asks, questions, &mut random).await;
         let canaries: Vec<Vec<Port>> = asks
             .iter()
             .zip(&states)
@@ -73,7 +74,8 @@ impl Scanner {
         let questions = canaries
             .iter()
             .enumerate()
-            .flat_map(|(at, ports)| ports.iter().map(move |port| (at, *port, Purpose::Scan)));
+            .flat_map(|(at, ports)| ports.iter().map(move |port| (at, *port, Purpose::Scan)))
+            .collect();
         let answers = self.ask(asks, questions, &mut random).await;
         for (ask, states) in asks.iter().zip(&mut states) {
             let refused = ask.refused.iter();
@@ -89,10 +91,9 @@ impl Scanner {
     async fn ask(
         &self,
         asks: &[Ask],
-        questions: impl Iterator<Item = (usize, Port, Purpose)>,
+        mut questions: Vec<(usize, Port, Purpose)>,
         random: &mut fastrand::Rng,
     ) -> Vec<BTreeMap<Port, State>> {
-        let mut questions: Vec<_> = questions.collect();
         random.shuffle(&mut questions);
         let answers = stream::iter(questions)
             .map(|(at, port, purpose)| async move {

@@ -29,6 +29,7 @@ mod vulnerabilities;
 mod walk;
 mod wire;
 
+use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use crate::sample::Outcome;
@@ -61,7 +62,8 @@ pub async fn run(job: Job) -> Run {
         server_name,
         job.seed,
     );
-    let seen = walk(line, alpn, server_name).await;
+    // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
+    let seen = walk(line, alpn, server_name).boxed().await;
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,

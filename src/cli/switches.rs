@@ -1,0 +1,144 @@
+//! The test and lab switches of `check`, and the settings that they make.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use ipnet::IpNet;
+
+use crate::target::{ConnectTo, Pins, PortSet, Settings, Span, TextFile};
+
+/// How targets are sampled, beyond where they are.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Sampling")]
+pub(super) struct Switches {
+    /// Dial ADDR:PORT for HOST:PORT; an empty HOST or PORT means any
+    #[arg(long, value_name = "HOST:PORT:ADDR:PORT")]
+    connect_to: Vec<ConnectTo>,
+    /// The SNI, and the name that certificates are matched with
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// Anchors beside the trust store, in PEM
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Sample only this address of the name
+    #[arg(long, value_name = "ADDR")]
+    address: Vec<IpAddr>,
+    /// A recursive server: resolves names, and is held against the authorities
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = dns_server)]
+    dns_server: Vec<SocketAddr>,
+    /// Root servers in named.root form
+    #[arg(long, value_name = "FILE")]
+    root_hints: Option<PathBuf>,
+    /// The port of every authority
+    #[arg(long, value_name = "PORT")]
+    dns_port: Option<u16>,
+    /// DNSKEY or DS records in presentation form
+    #[arg(long, value_name = "FILE")]
+    trust_anchor: Option<PathBuf>,
+    /// Names and addresses in hosts(5) form
+    #[arg(long, value_name = "FILE")]
+    hosts_file: Option<PathBuf>,
+    /// Chromium's transport_security_state_static.json
+    #[arg(long, value_name = "FILE")]
+    hsts_preload_list: Option<PathBuf>,
+    /// Pins: expected ports and records
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    /// Ports to ask: 1-65535, 80,443, top:100, 53/udp
+    #[arg(long, value_name = "LIST")]
+    ports: Option<PortSet>,
+    /// Connections or queries begun a second to one address
+    #[arg(long, value_name = "N")]
+    pub(super) rate: Option<f64>,
+    /// Samples at once per address
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(super) concurrency: usize,
+    /// Bounds one tls or http sample, one connect, one query
+    #[arg(long, value_name = "DURATION", value_parser = span)]
+    timeout: Option<Duration>,
+    /// A network that may be contacted although it is private, loopback or link-local
+    #[arg(long, value_name = "CIDR", value_parser = network)]
+    pub(super) allow_network: Vec<IpNet>,
+    /// Allow checks that alarm an intrusion detection system
+    #[arg(long)]
+    intrusive: bool,
+}
+
+impl Switches {
+    /// The settings of every target of this run. Reads the files that they name.
+    pub(super) fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(Settings {
+            addresses: self.address.clone(),
+            ca_file: read(self.ca_file.as_deref())?,
+            concurrency: Some(self.concurrency),
+            connect_to: self.connect_to.clone(),
+            dns_port: self.dns_port,
+            dns_servers: self.dns_server.clone(),
+            root_hints: read(self.root_hints.as_deref())?,
+            trust_anchor: read(self.trust_anchor.as_deref())?,
+            hosts_file: read(self.hosts_file.as_deref())?,
+            hsts_preload_list: read(self.hsts_preload_list.as_deref())?,
+            intrusive: self.intrusive,
+            pins: self.pins()?,
+            ports: self.ports.clone(),
+            rate: self.rate,
+            server_name: self.server_name.as_ref().map(|name| name.to_ascii_lowercase()),
+            timeout: self.timeout,
+        })
+    }
+
+    /// The recursive servers: the first one resolves names.
+    pub(super) fn dns_servers(&self) -> &[SocketAddr] {
+        &self.dns_server
+    }
+
+    fn pins(&self) -> anyhow::Result<Pins> {
+        let Some(file) = read(self.expect.as_deref())? else { return Ok(Pins::default()) };
+        let expect: Expect = serde_saphyr::from_str(&file.text)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", file.path.display()))?;
+        if let Some(error) = expect.pins.check().first() {
+            anyhow::bail!("{}: {error}", file.path.display());
+        }
+        Ok(expect.pins)
+    }
+}
+
+/// The shape of `--expect`.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Expect {
+    pins: Pins,
+}
+
+fn read(path: Option<&Path>) -> anyhow::Result<Option<TextFile>> {
+    let Some(path) = path else { return Ok(None) };
+    let size = std::fs::metadata(path).with_context(|| path.display().to_string())?.len();
+    anyhow::ensure!(size <= MOST_BYTES, "{}: {size} bytes are too many", path.display());
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    Ok(Some(TextFile { path: path.to_owned(), text: Arc::from(text) }))
+}
+
+fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    let address = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    address
+        .map(|address| SocketAddr::new(address, 53))
+        .or_else(|_| text.parse())
+        .map_err(|_| format!("`{text}` is not ADDR or ADDR:PORT"))
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    text.parse::<Span>().map(|span| span.0).map_err(|error| error.to_string())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| format!("`{text}` is no network; write 192.0.2.0/24"))
+}
+
+/// Chromium's preload list has about 15 MiB.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;

@@ -1,0 +1,332 @@
+//! Keeps the sampler's roster in step with config, discovery and DNS.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::outside::Bounds;
+use super::population::{Change, Population, Wanted};
+use super::translate;
+use crate::config::{Config, TargetConfig};
+use crate::inventory::{Discovery, Group, Lookup, Refreshed, vanished};
+use crate::ledger::{Event, Ledger};
+use crate::rules::{RuleSet, Selection};
+use crate::sample::Unknown;
+use crate::sampler::{Last, Order};
+use crate::schedule::{Clock, Plan};
+use crate::telemetry::Metrics;
+
+/// What the keeper works with.
+pub(super) struct Keeper {
+    pub(super) bounds: Arc<Bounds>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) orders: mpsc::Sender<Order>,
+    /// Where last good lists are kept.
+    pub(super) cache: Option<PathBuf>,
+}
+
+/// A config with the rules that it makes.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) config: Arc<Config>,
+    pub(super) rules: Arc<RuleSet>,
+}
+
+/// What reaches the keeper from its sources.
+enum News {
+    Refreshed { source: usize, generation: u64, label: String, refreshed: Refreshed },
+}
+
+struct State {
+    settings: Settings,
+    population: Population,
+    /// By source: the groups that are sampled, and newer ones that wait for a person.
+    groups: HashMap<usize, Vec<Group>>,
+    generation: u64,
+    /// Sources that have not answered since the last reload.
+    fresh: HashSet<usize>,
+    sources: JoinSet<()>,
+    names: JoinSet<(Arc<str>, Result<Lookup, Unknown>)>,
+    is_first: bool,
+}
+
+impl Keeper {
+    /// Runs until `stop`. Settings that come by `reloads` replace those before; a reload by a person
+    /// also accepts what discovery has lost.
+    pub(super) async fn run(
+        self,
+        settings: Settings,
+        mut reloads: mpsc::Receiver<Settings>,
+        stop: CancellationToken,
+    ) {
+        let (news, mut heard) = mpsc::channel(64);
+        let mut state = State {
+            settings,
+            population: Population::default(),
+            groups: HashMap::new(),
+            generation: 0,
+            fresh: HashSet::new(),
+            sources: JoinSet::new(),
+            names: JoinSet::new(),
+            is_first: true,
+        };
+        self.listen(&mut state, &news);
+        self.apply(&mut state, true).await;
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(settings) = reloads.recv() => {
+                    state.settings = settings;
+                    self.listen(&mut state, &news);
+                    self.apply(&mut state, true).await;
+                }
+                Some(News::Refreshed { source, generation, label, refreshed }) = heard.recv() => {
+                    if generation == state.generation && self.take_in(&mut state, source, &label, refreshed) {
+                        self.apply(&mut state, false).await;
+                    }
+                }
+                Some(Ok((target, answer))) = state.names.join_next() => {
+                    let change = state.population.resolved(&target, answer, Instant::now());
+                    self.carry_out(&mut state, change).await;
+                    self.resolve(&mut state);
+                }
+                _ = ticks.tick() => self.resolve(&mut state),
+            }
+        }
+    }
+
+    /// Starts a task for each discovery source of the present config.
+    fn listen(&self, state: &mut State, news: &mpsc::Sender<News>) {
+        state.sources.abort_all();
+        state.generation += 1;
+        // What a source gave holds until it answers again; its first answer after a reload by a
+        // person is accepted, however little of the old list is left.
+        let sources = state.settings.config.discovery.len();
+        state.groups.retain(|source, _| *source < sources);
+        state.fresh = (0..sources).collect();
+        let generation = state.generation;
+        let contact = state.settings.config.contact.clone().unwrap_or_default();
+        for (source, spec) in state.settings.config.discovery.iter().enumerate() {
+            let agent = format!("secchi/{} {contact}", env!("CARGO_PKG_VERSION"));
+            let discovery =
+                Discovery::new(&spec.spec, spec.index, agent.trim(), self.cache.as_deref());
+            let mut discovery = match discovery {
+                Ok(discovery) => discovery,
+                Err(error) => {
+                    tracing::error!(%error, "a discovery source cannot be used");
+                    continue;
+                }
+            };
+            let news = news.clone();
+            state.sources.spawn(async move {
+                loop {
+                    let refreshed = discovery.refresh().await;
+                    let next = refreshed.next;
+                    let label = discovery.label().to_owned();
+                    if news
+                        .send(News::Refreshed { source, generation, label, refreshed })
+                        .await
+                        .is_err()
+                    {
+                        return;
+                    }
+                    tokio::time::sleep(next).await;
+                }
+            });
+        }
+    }
+
+    /// Whether the source's groups are to be applied.
+    fn take_in(&self, state: &mut State, source: usize, label: &str, refreshed: Refreshed) -> bool {
+        match &refreshed.error {
+            Some(error) => {
+                self.metrics.discovery_failures.with_label_values(&[label]).inc();
+                tracing::warn!(source = label, %error, "a discovery source failed; the last good list holds");
+            }
+            None => {
+                let now = self.clock.now().timestamp() as f64;
+                self.metrics.discovery_time.with_label_values(&[label]).set(now);
+            }
+        }
+        let count =
+            |groups: &[Group]| groups.iter().map(|group| group.targets.len()).sum::<usize>();
+        let (before, now) =
+            (state.groups.get(&source).map_or(0, |g| count(g)), count(&refreshed.groups));
+        if !refreshed.known || !refreshed.changed {
+            return false;
+        }
+        self.metrics
+            .targets
+            .with_label_values(&[label])
+            .set(i64::try_from(now).unwrap_or(i64::MAX));
+        if !state.fresh.remove(&source) && vanished(before, now) {
+            tracing::warn!(
+                source = label,
+                before,
+                now,
+                "over half of a source vanished; a reload accepts it"
+            );
+            return false;
+        }
+        state.groups.insert(source, refreshed.groups);
+        true
+    }
+
+    /// Works out the wanted targets and carries out what is new.
+    async fn apply(&self, state: &mut State, rules_changed: bool) {
+        let wanted = wanted(state);
+        let statics = state.settings.config.targets.len();
+        self.metrics
+            .targets
+            .with_label_values(&["static"])
+            .set(i64::try_from(statics).unwrap_or(i64::MAX));
+        let change = state.population.set(wanted, rules_changed && !state.is_first, Instant::now());
+        self.carry_out(state, change).await;
+        state.is_first = false;
+        self.resolve(state);
+    }
+
+    async fn carry_out(&self, state: &mut State, change: Change) {
+        if change.is_empty() {
+            return;
+        }
+        let excess = i64::try_from(state.population.excess()).unwrap_or(i64::MAX);
+        self.metrics.addresses_excess.set(excess);
+        let now = self.clock.now();
+        for (points, note) in
+            [(change.target_removed, "target_removed"), (change.address_gone, "address_gone")]
+        {
+            if points.is_empty() {
+                continue;
+            }
+            // The sampler has stopped; then nothing is sampled any more anyway.
+            let _ = self.orders.send(Order::Remove(points.clone())).await;
+            self.withdraw(points, note, now).await;
+        }
+        let put = change.put.into_iter().map(|entry| {
+            let past = self.ledger.point_state(entry.point.key());
+            let last = past.last_slot.zip(past.last_sample).map(|(slot, at)| Last {
+                slot,
+                at,
+                known_at: past.last_known,
+            });
+            (entry, last)
+        });
+        let put: Vec<_> = put.collect();
+        if !put.is_empty() {
+            let _ = self.orders.send(Order::Put(put)).await;
+        }
+    }
+
+    async fn withdraw(&self, points: Vec<crate::target::PointKey>, note: &str, at: DateTime<Utc>) {
+        let event = Event::PointsWithdrawn { at, note: note.to_owned(), points };
+        if let Err(error) = self.ledger.append(vec![event]).await {
+            tracing::error!(%error, "withdrawals were not recorded");
+        }
+    }
+
+    /// Asks for the names that are due, a bounded number at once.
+    fn resolve(&self, state: &mut State) {
+        let room = AT_ONCE.saturating_sub(state.names.len());
+        for (target, name) in state.population.due_names(Instant::now(), room) {
+            let resolver = self.bounds.resolver();
+            state.names.spawn(async move {
+                let answer = resolver.lookup(&name).await;
+                (target, answer)
+            });
+        }
+    }
+}
+
+/// Every target of config and discovery, ready to be sampled. Plans and selections are shared.
+fn wanted(state: &State) -> Vec<Wanted> {
+    let config = &state.settings.config;
+    let mut shared = Shared {
+        rules: &state.settings.rules,
+        plans: BTreeMap::new(),
+        selections: BTreeMap::new(),
+    };
+    let mut wanted: Vec<Wanted> = Vec::with_capacity(config.targets.len());
+    let mut names = HashSet::new();
+    for target in &config.targets {
+        names.insert(Arc::clone(&target.target.name));
+        wanted.extend(shared.wanted(target.clone()));
+    }
+    let found = state
+        .groups
+        .iter()
+        .flat_map(|(source, groups)| groups.iter().map(move |group| (*source, group)));
+    for (source, group) in found {
+        for text in &group.targets {
+            match config.target_from_discovery(source, text, &group.labels) {
+                // The file's own word on a target stands over discovery's.
+                Ok(target) if names.insert(Arc::clone(&target.target.name)) => {
+                    wanted.extend(shared.wanted(target))
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(target = text, %error, "a discovered target is left out")
+                }
+            }
+        }
+    }
+    wanted
+}
+
+struct Shared<'a> {
+    rules: &'a RuleSet,
+    plans: BTreeMap<Arc<str>, Arc<Plan>>,
+    selections: BTreeMap<String, Selection>,
+}
+
+impl Shared<'_> {
+    fn wanted(&mut self, config: TargetConfig) -> Option<Wanted> {
+        match self.parts(&config) {
+            Ok((plan, selection)) => Some(Wanted { config: Arc::new(config), plan, selection }),
+            Err(error) => {
+                tracing::error!(target = %config.target.name, error, "a target cannot be sampled");
+                None
+            }
+        }
+    }
+
+    fn parts(&mut self, config: &TargetConfig) -> Result<(Arc<Plan>, Selection), String> {
+        let plan = match self.plans.get(&config.plan_name) {
+            Some(plan) => Arc::clone(plan),
+            None => {
+                let plan = Arc::new(translate::plan(&config.plan)?);
+                self.plans.insert(Arc::clone(&config.plan_name), Arc::clone(&plan));
+                plan
+            }
+        };
+        let ranges: BTreeMap<String, Value> = translate::overrides(&config.ranges);
+        let key = format!("{:?}{ranges:?}", config.profile);
+        let selection = match self.selections.get(&key) {
+            Some(selection) => selection.clone(),
+            None => {
+                let made = self
+                    .rules
+                    .select(&config.profile, &ranges)
+                    .map_err(|errors| errors.join("; "))?;
+                self.selections.insert(key, made.clone());
+                made
+            }
+        };
+        Ok((plan, selection))
+    }
+}
+
+const AT_ONCE: usize = 64;
+const TICK: Duration = Duration::from_secs(1);

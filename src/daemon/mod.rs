@@ -1,0 +1,315 @@
+//! The daemon: start-up, wiring, reload, shutdown. [`run`] reads as the life of the process.
+
+mod commands;
+mod keeper;
+mod muted;
+mod notify;
+mod outside;
+mod population;
+mod pulse;
+mod reload;
+mod seed;
+mod sink;
+pub mod translate;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use ipnet::IpNet;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::commands::Commands;
+use self::keeper::{Keeper, Settings};
+use self::reload::Reloader;
+use self::sink::LedgerSink;
+use crate::config::{self, Config, DataDir};
+use crate::inventory::Resolver;
+use crate::ledger::{Event, Ledger, View};
+use crate::probe::dial::Outside;
+use crate::sampler::{Pacing, Sampler, Taker};
+use crate::schedule::{Buckets, Clock, Seed, SystemClock};
+use crate::telemetry::Metrics;
+use crate::web;
+
+pub use outside::Bounds;
+pub use seed::random as random_seed;
+
+/// How the daemon is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the config comes from.
+    pub source: Source,
+    /// In place of `data.dir`.
+    pub data_dir: Option<PathBuf>,
+    /// In place of `web.listen`.
+    pub listen: Option<SocketAddr>,
+}
+
+/// Where the config comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file.
+    File(PathBuf),
+    /// Targets of the command line, and networks that they may lie in.
+    Targets(Vec<String>, Vec<IpNet>),
+}
+
+impl Source {
+    /// Loads and checks the config; the error holds every mistake, rendered.
+    pub fn load(&self) -> anyhow::Result<Config> {
+        match self {
+            Self::File(path) => config::load(path, &translate::RoomChecks::default())
+                .map_err(|mistakes| anyhow!("{}", mistakes.render(false).trim_end())),
+            Self::Targets(targets, networks) => {
+                let options =
+                    config::AdHoc { allow_networks: networks.clone(), ..config::AdHoc::default() };
+                let in_words = |errors: Vec<config::AdHocError>| {
+                    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+                };
+                Config::from_targets(targets, &options).map_err(|errors| anyhow!(in_words(errors)))
+            }
+        }
+    }
+}
+
+/// Runs until `stop`, or a signal of the system's. Everything that was begun is ended in order.
+pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
+    install_crypto();
+    let config = Arc::new(options.source.load()?);
+    let rules = translate::rules(&config.rules).map_err(|errors| anyhow!("{errors:?}"))?;
+    let settings = Settings { config: Arc::clone(&config), rules: Arc::new(rules) };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let metrics = Arc::new(Metrics::new().context("the metrics table")?);
+    note_start(&metrics, clock.as_ref());
+
+    let dir = data_dir(&options, &config)?;
+    let seed = load_seed(dir.as_deref(), &config)?;
+    let ledger = open_ledger(dir.clone(), &config, &metrics, clock.as_ref())?;
+    let listen = options.listen.unwrap_or(config.web.listen);
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+
+    let bounds = Arc::new(bounds(&config)?);
+    let pacing = Arc::new(Pacing::new(Buckets::new(translate::budget(&config.budgets)), 1));
+    let outside = Outside { guard: bounds.clone(), pace: pacing.clone(), resolve: bounds.clone() };
+    let tasks = TaskTracker::new();
+    let (orders, sampler_orders) = mpsc::channel(256);
+    let taker = Taker {
+        outside,
+        clock: Arc::clone(&clock),
+        seed,
+        vantage: Arc::clone(&config.vantage),
+        metrics: Arc::clone(&metrics),
+    };
+    let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger)));
+    let sampler = Sampler {
+        taker: Arc::new(taker),
+        sink,
+        clock: Arc::clone(&clock),
+        seed,
+        at_once: at_once(),
+        metrics: Arc::clone(&metrics),
+    };
+    let sampling = tasks.spawn(sampler.run(sampler_orders, stop.child_token()));
+
+    let (reloads, keeper_reloads) = mpsc::channel(4);
+    let keeper = Keeper {
+        bounds: Arc::clone(&bounds),
+        clock: Arc::clone(&clock),
+        ledger: Arc::clone(&ledger),
+        metrics: Arc::clone(&metrics),
+        orders: orders.clone(),
+        cache: dir.as_deref().map(|dir| dir.join("discovery")),
+    };
+    tasks.spawn(keeper.run(settings.clone(), keeper_reloads, stop.child_token()));
+    tasks.spawn(pulse::run(
+        Arc::clone(&ledger),
+        Arc::clone(&metrics),
+        Arc::clone(&clock),
+        stop.child_token(),
+    ));
+
+    let reloader = Reloader {
+        source: options.source.clone(),
+        bounds,
+        pacing,
+        orders: orders.clone(),
+        keeper: reloads,
+        ledger: Arc::clone(&ledger),
+        metrics: Arc::clone(&metrics),
+        clock: Arc::clone(&clock),
+        seed,
+        listen,
+    };
+    let running = reloader.start(settings, &stop).await?;
+    let (commands, heard) = mpsc::channel(64);
+    let now = Arc::clone(&clock);
+    let site = Arc::new(web::Site::new(
+        Arc::clone(&ledger) as Arc<dyn View>,
+        ledger.latest(),
+        Arc::clone(&metrics),
+        commands,
+        Arc::new(move || now.now()),
+        site_settings(&config),
+    ));
+    let security = match &config.web.config_file {
+        Some(file) => web::Security::load(&file.path)?,
+        None => web::Security::none(),
+    };
+    let security = Arc::new(security);
+    let serving =
+        tasks.spawn(web::serve(listener, Arc::clone(&site), security, stop.child_token()));
+    let commands = Commands {
+        ledger: Arc::clone(&ledger),
+        orders,
+        clock: Arc::clone(&clock),
+        reloader,
+        running,
+    };
+    let commanding = tasks.spawn(commands.run(heard, stop.clone()));
+
+    site.set_ready(true);
+    notify::ready();
+    tracing::info!(%listen, targets = config.targets.len(), "sampling");
+    stop.cancelled().await;
+
+    tracing::info!("stopping");
+    notify::stopping();
+    site.set_ready(false);
+    tasks.close();
+    let drained = async {
+        let _ = tokio::join!(sampling, serving, commanding);
+        tasks.wait().await;
+    };
+    if timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("not everything ended in time");
+    }
+    let stopped = Event::Stopped { at: clock.now() };
+    ledger.append(vec![stopped]).await.context("recording the stop")?;
+    ledger.close().await.context("closing the ledger")
+}
+
+/// One crypto provider for the process; a second call changes nothing.
+pub fn install_crypto() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// Scope and names as the config has them.
+pub fn bounds(config: &Config) -> anyhow::Result<Bounds> {
+    let resolver = Resolver::new(&config.resolvers, config.families)?;
+    let own = config.targets.iter().flat_map(|target| &target.target.settings.dns_servers);
+    let servers = resolver.servers().iter().chain(own).map(SocketAddr::ip);
+    let scope = config.scope.clone().with_resolvers(servers.collect::<Vec<_>>());
+    Ok(Bounds::new(scope, resolver))
+}
+
+fn note_start(metrics: &Metrics, clock: &dyn Clock) {
+    let now = clock.now().timestamp() as f64;
+    metrics.process_start.set(now);
+    metrics.config_reload_ok.set(1);
+    metrics.config_reload_time.set(now);
+}
+
+/// The data directory: of the command line, of the config, of systemd, of the user.
+fn data_dir(options: &Options, config: &Config) -> anyhow::Result<Option<PathBuf>> {
+    if let Some(dir) = &options.data_dir {
+        return Ok(Some(dir.clone()));
+    }
+    match &config.data.dir {
+        DataDir::None => Ok(None),
+        DataDir::Path(path) => Ok(Some(path.clone())),
+        DataDir::Default => default_data_dir().map(Some),
+    }
+}
+
+/// `$STATE_DIRECTORY`, else the user's state folder.
+pub fn default_data_dir() -> anyhow::Result<PathBuf> {
+    let variable =
+        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("STATE_DIRECTORY")
+        .or_else(|| variable("XDG_STATE_HOME").map(|home| home.join("secchi")))
+        .or_else(|| variable("HOME").map(|home| home.join(".local/state/secchi")))
+        .context("no data directory: set data.dir or --data-dir")
+}
+
+fn load_seed(dir: Option<&Path>, config: &Config) -> anyhow::Result<Seed> {
+    let file = config.data.seed_file.clone().or_else(|| dir.map(|dir| dir.join("seed")));
+    let Some(file) = file else { return seed::random() };
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("the folder {}", folder.display()))?;
+    }
+    seed::load_or_create(&file)
+}
+
+fn open_ledger(
+    dir: Option<PathBuf>,
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    clock: &dyn Clock,
+) -> anyhow::Result<Arc<Ledger>> {
+    let described =
+        dir.as_ref().map_or_else(|| "in memory".to_owned(), |dir| dir.display().to_string());
+    metrics.ledger_persistent.set(i64::from(dir.is_some()));
+    let options = crate::ledger::Options {
+        dir,
+        retention: config.data.retention,
+        max_size: Some(config.data.max_size),
+        external_url: config.web.external_url.as_ref().map(ToString::to_string),
+        ..crate::ledger::Options::default()
+    };
+    Ledger::open(options, Arc::clone(metrics), clock.now())
+        .map(Arc::new)
+        .with_context(|| format!("the ledger ({described})"))
+}
+
+/// The listener's settings as the config has them.
+pub(crate) fn site_settings(config: &Config) -> web::Settings {
+    let right = |right: &config::Right| match right {
+        config::Right::Baseline => web::Right::Baseline,
+        config::Right::Deploy => web::Right::Deploy,
+        config::Right::Exception => web::Right::Exception,
+        config::Right::Reload => web::Right::Reload,
+        config::Right::Sample => web::Right::Sample,
+    };
+    let token = |token: &config::TokenSpec| {
+        web::Token::new(&token.name, token.token.expose().as_bytes(), token.may.iter().map(right))
+    };
+    web::Settings {
+        tokens: config.web.tokens.iter().map(token).collect(),
+        external_url: config.web.external_url.clone(),
+        allowed_hosts: Vec::new(),
+        allow_unauthenticated: config.web.allow_unauthenticated,
+    }
+}
+
+/// Samples at once: what the file limit allows, with room for ledger and listener.
+fn at_once() -> usize {
+    let limit =
+        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1024);
+    usize::try_from(limit / 4).unwrap_or(usize::MAX).clamp(16, MOST_AT_ONCE)
+}
+
+/// The seed that the daemon made, if it did; nothing is made here.
+pub fn read_seed(config: &Config) -> anyhow::Result<Option<Seed>> {
+    let dir = match &config.data.dir {
+        DataDir::Path(path) => Some(path.clone()),
+        DataDir::Default => default_data_dir().ok(),
+        DataDir::None => None,
+    };
+    let file = config.data.seed_file.clone().or_else(|| dir.map(|dir| dir.join("seed")));
+    match file {
+        Some(file) if file.is_file() => seed::load_or_create(&file).map(Some),
+        _ => Ok(None),
+    }
+}
+
+const DRAIN: Duration = Duration::from_secs(18);
+const MOST_AT_ONCE: usize = 1024;

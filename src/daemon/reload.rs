@@ -1,0 +1,171 @@
+//! Reload: parse and check first; then, and only then, replace what runs.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, RwLock};
+
+use anyhow::{Context, anyhow};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::keeper::Settings;
+use super::muted::Muted;
+use super::{Bounds, Source, notify, translate};
+use crate::alert::{self, Delivery, Timing};
+use crate::config::Config;
+use crate::inventory::Resolver;
+use crate::ledger::{Event, Ledger, Outbox};
+use crate::sampler::{Order, Pacing};
+use crate::schedule::{Buckets, Clock, Seed, Window};
+use crate::target::PointKey;
+use crate::telemetry::Metrics;
+
+/// What a reload reaches.
+pub(super) struct Reloader {
+    pub(super) source: Source,
+    pub(super) bounds: Arc<Bounds>,
+    pub(super) pacing: Arc<Pacing>,
+    pub(super) orders: mpsc::Sender<Order>,
+    pub(super) keeper: mpsc::Sender<Settings>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) seed: Seed,
+    pub(super) listen: SocketAddr,
+}
+
+/// What runs by the present config.
+pub(super) struct Running {
+    pub(super) settings: Settings,
+    alerts: JoinHandle<()>,
+    alerts_stop: CancellationToken,
+    stop: CancellationToken,
+}
+
+impl Reloader {
+    /// Starts what the first config asks for, beyond what is started once.
+    pub(super) async fn start(
+        &self,
+        settings: Settings,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Running> {
+        let windows =
+            translate::windows(&settings.config.maintenance).map_err(|error| anyhow!(error))?;
+        let _ = self.orders.send(Order::Windows(Arc::clone(&windows))).await;
+        self.record(&settings.config).await?;
+        let alerts_stop = stop.child_token();
+        let alerts = self.alerts(&settings.config, windows, alerts_stop.clone());
+        Ok(Running { settings, alerts, alerts_stop, stop: stop.clone() })
+    }
+
+    /// Loads the config again. On any mistake everything runs on as before.
+    pub(super) async fn reload(&self, running: &mut Running) -> anyhow::Result<()> {
+        notify::reloading();
+        let outcome = self.try_reload(running).await;
+        self.metrics.config_reload_ok.set(i64::from(outcome.is_ok()));
+        match &outcome {
+            Ok(()) => {
+                self.metrics.config_reload_time.set(self.clock.now().timestamp() as f64);
+                tracing::info!("the config was reloaded");
+            }
+            Err(error) => tracing::error!("the config was not reloaded: {error:#}"),
+        }
+        notify::ready();
+        outcome
+    }
+
+    async fn try_reload(&self, running: &mut Running) -> anyhow::Result<()> {
+        let source = self.source.clone();
+        let config =
+            tokio::task::spawn_blocking(move || source.load()).await.context("loading")??;
+        let config = Arc::new(config);
+        let rules = translate::rules(&config.rules).map_err(|errors| anyhow!("{errors:?}"))?;
+        let windows = translate::windows(&config.maintenance).map_err(|error| anyhow!(error))?;
+        let resolver = Resolver::new(&config.resolvers, config.families)?;
+        let own = config.targets.iter().flat_map(|target| &target.target.settings.dns_servers);
+        let servers: Vec<_> = resolver.servers().iter().chain(own).map(SocketAddr::ip).collect();
+        // From here on nothing can be refused any more.
+        self.bounds.replace(config.scope.clone().with_resolvers(servers), resolver);
+        self.pacing.replace(Buckets::new(translate::budget(&config.budgets)));
+        self.withdraw_rules(&running.settings, &rules).await;
+        self.record(&config).await?;
+        let settings = Settings { config, rules: Arc::new(rules) };
+        let _ = self.orders.send(Order::Windows(Arc::clone(&windows))).await;
+        let _ = self.keeper.send(settings.clone()).await;
+        running.alerts_stop.cancel();
+        let _ = (&mut running.alerts).await;
+        running.alerts_stop = running.stop.child_token();
+        running.alerts = self.alerts(&settings.config, windows, running.alerts_stop.clone());
+        running.settings = settings;
+        Ok(())
+    }
+
+    /// Findings of rules that are gone are withdrawn: nobody judges them any more.
+    async fn withdraw_rules(&self, before: &Settings, after: &crate::rules::RuleSet) {
+        let gone = before.rules.rules().iter().filter(|rule| after.find(&rule.id).is_none());
+        let rules: Vec<String> = gone.map(|rule| rule.id.to_string()).collect();
+        if rules.is_empty() {
+            return;
+        }
+        let event = Event::RulesRemoved { at: self.clock.now(), rules };
+        if let Err(error) = self.ledger.append(vec![event]).await {
+            tracing::error!(%error, "withdrawals were not recorded");
+        }
+    }
+
+    async fn record(&self, config: &Config) -> anyhow::Result<()> {
+        let digest = std::fs::read(&config.path).map(|bytes| {
+            hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes))
+        });
+        let event = Event::ConfigLoaded {
+            at: self.clock.now(),
+            digest: digest.unwrap_or_default(),
+            exceptions: translate::exceptions(&config.exceptions),
+        };
+        self.ledger.append(vec![event]).await.context("recording the config").map(drop)
+    }
+
+    fn alerts(
+        &self,
+        config: &Config,
+        windows: Arc<[Window]>,
+        stop: CancellationToken,
+    ) -> JoinHandle<()> {
+        let receivers = translate::receivers(&config.alerting);
+        let clock = Arc::clone(&self.clock);
+        let (metrics, now) = (Arc::clone(&self.metrics), Arc::clone(&self.clock));
+        let external_url = config.web.external_url.as_ref().map(ToString::to_string);
+        let delivery = Delivery {
+            outbox: Arc::new(Muted {
+                outbox: Arc::clone(&self.ledger) as Arc<dyn Outbox>,
+                clock: Arc::clone(&self.clock),
+                windows: RwLock::new(windows),
+            }),
+            external_labels: config.alerting.external_labels.clone(),
+            external_url: external_url.unwrap_or_else(|| format!("http://{}/", self.listen)),
+            clock: Arc::new(move || clock.now()),
+            alive: Arc::new(move || is_alive(&metrics, now.as_ref())),
+            seed: self.seed.for_run(PointKey(0), self.clock.now().timestamp()),
+            timing: Timing::default(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        tokio::spawn(async move {
+            if let Err(error) = alert::run(receivers, delivery, stop).await {
+                tracing::error!(%error, "alerts cannot be delivered");
+            }
+        })
+    }
+}
+
+/// The watchdog's condition: the scheduler turned lately, and most points are fresh.
+fn is_alive(metrics: &Metrics, clock: &dyn Clock) -> bool {
+    let turned = clock.now().timestamp() as f64 - metrics.scheduler_tick.get() < 60.0;
+    let covered = crate::target::ProbeKind::ALL.iter().all(|probe| {
+        let points = metrics.points.with_label_values(&[probe.as_str()]).get();
+        points == 0 || metrics.coverage.with_label_values(&[probe.as_str()]).get() >= COVERAGE_FLOOR
+    });
+    turned && covered
+}
+
+/// Below this share of fresh points Secchi no longer says that it is well.
+const COVERAGE_FLOOR: f64 = 0.5;

@@ -1,0 +1,76 @@
+//! From the sampler to the ledger.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+
+use super::notify::Watchdog;
+use crate::finding::Policy;
+use crate::ledger::{self, Ledger, Record};
+use crate::probe::Memory;
+use crate::sampler::{Entry, Judged, Sink};
+use crate::target::PointKey;
+
+/// Hands judged samples to the ledger, and the ledger's memory to probes.
+pub(super) struct LedgerSink {
+    ledger: Arc<Ledger>,
+    watchdog: Watchdog,
+}
+
+impl LedgerSink {
+    /// A sink that feeds the service's watchdog with the scheduler's turns.
+    pub(super) fn new(ledger: Arc<Ledger>) -> Self {
+        Self { ledger, watchdog: Watchdog::default() }
+    }
+}
+
+impl Sink for LedgerSink {
+    fn memory(&self, key: PointKey) -> Option<Memory> {
+        let memory = self.ledger.memory(key).ok()??;
+        Some(Memory { version: memory.version, bytes: memory.bytes })
+    }
+
+    fn deliver<'a>(&'a self, entry: &'a Entry, judged: Vec<Judged>) -> BoxFuture<'a, u32> {
+        Box::pin(async move {
+            let mut repeats = 0;
+            for judged in judged {
+                let own = judged.sample.probe == entry.point.probe;
+                let record = record(entry, judged, own);
+                match self.ledger.record(record).await {
+                    Ok(receipt) if own => repeats = repeats.max(receipt.repeats_wanted),
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(%error, "a sample was not recorded"),
+                }
+            }
+            repeats
+        })
+    }
+
+    fn turned(&self, now: DateTime<Utc>) {
+        self.watchdog.turned(now);
+    }
+}
+
+fn record(entry: &Entry, judged: Judged, own: bool) -> Record {
+    let mut sample = judged.sample;
+    if !own {
+        sample.slot = None;
+    }
+    Record {
+        sample,
+        judgements: judged.judgements,
+        verdict: judged.verdict,
+        labels: Arc::clone(&entry.point.target.labels),
+        policy: Policy {
+            samples: entry.repeat.samples,
+            agree: entry.repeat.agree,
+            ..Policy::default()
+        },
+        memory: judged
+            .memory
+            .map(|memory| ledger::Memory { version: memory.version, bytes: memory.bytes }),
+        plan: Arc::clone(&entry.plan_name),
+        freshness: entry.freshness,
+    }
+}

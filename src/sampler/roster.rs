@@ -1,0 +1,222 @@
+//! The roster: every sampling point with its plan, and when it is due.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::run::Begin;
+use crate::rules::Selection;
+use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
+use crate::target::{Point, PointKey, ProbeKind, Target};
+
+/// One sampling point as the sampler keeps it. What many points share is behind an `Arc`.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The point.
+    pub point: Point,
+    /// When it is sampled.
+    pub plan: Arc<Plan>,
+    /// The plan's name.
+    pub plan_name: Arc<str>,
+    /// What its samples are held to.
+    pub selection: Selection,
+    /// How a first breach is looked at again.
+    pub repeat: Repeat,
+    /// How old the last known fact may be.
+    pub freshness: Duration,
+}
+
+/// How a first breach is looked at again (`repeat:` of a target).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repeat {
+    /// What was missed or can be forged is decided within so many samples.
+    pub samples: u32,
+    /// So many of them must agree.
+    pub agree: u32,
+    /// Within which time they are taken.
+    pub within: Duration,
+}
+
+/// The last sample that a plan took of a point, before a restart.
+#[derive(Clone, Copy, Debug)]
+pub struct Last {
+    /// Its slot.
+    pub slot: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// When something was measured last, then or before.
+    pub known_at: Option<DateTime<Utc>>,
+}
+
+struct Place {
+    entry: Entry,
+    key: PointKey,
+    next: Option<Slot>,
+    last_slot: Option<i64>,
+    /// Unix seconds: when something was measured last, else since when the point is sampled.
+    fresh_at: i64,
+    busy: bool,
+}
+
+/// How fresh the points of one probe are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Freshness {
+    pub(super) points: u32,
+    pub(super) fresh: u32,
+    /// Unix seconds.
+    pub(super) oldest: Option<i64>,
+}
+
+/// Every sampling point, by index, with the queue of due times.
+#[derive(Default)]
+pub struct Roster {
+    places: Vec<Option<Place>>,
+    free: Vec<u32>,
+    by_key: HashMap<PointKey, u32>,
+    queue: Queue,
+    windows: Arc<[Window]>,
+}
+
+/// What became of a slot that came due.
+pub(super) enum Due {
+    Take { index: u32, entry: Entry, slot: Slot },
+    Skip { reason: &'static str },
+}
+
+impl Roster {
+    /// Adds a point, or gives a known one a new plan and rules. The phase is a function of seed and
+    /// key, so an untouched plan keeps its due times.
+    pub fn put(&mut self, entry: Entry, seed: &Seed, last: Option<Last>, now: DateTime<Utc>) {
+        let key = entry.point.key();
+        let next = entry.plan.next(key, seed, now);
+        let index = match self.by_key.get(&key) {
+            Some(&index) => {
+                self.queue.remove(index);
+                index
+            }
+            None => self.free.pop().unwrap_or_else(|| {
+                self.places.push(None);
+                u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
+            }),
+        };
+        let Some(place) = self.places.get_mut(index as usize) else { return };
+        let last_slot = last.map(|last| last.slot);
+        let known_at = last.and_then(|last| last.known_at).unwrap_or(now).timestamp();
+        let (busy, last_slot, fresh_at) = match place.as_ref() {
+            Some(before) => (before.busy, before.last_slot.max(last_slot), before.fresh_at),
+            None => (false, last_slot, known_at),
+        };
+        if let Some(slot) = &next {
+            self.queue.insert(index, slot.due);
+        }
+        *place = Some(Place { entry, key, next, last_slot, fresh_at, busy });
+        self.by_key.insert(key, index);
+    }
+
+    /// Forgets a point.
+    pub fn remove(&mut self, key: PointKey) {
+        if let Some(index) = self.by_key.remove(&key) {
+            self.queue.remove(index);
+            if let Some(place) = self.places.get_mut(index as usize) {
+                *place = None;
+            }
+            self.free.push(index);
+        }
+    }
+
+    /// Other maintenance windows from now on.
+    pub fn set_windows(&mut self, windows: Arc<[Window]>) {
+        self.windows = windows;
+    }
+
+    /// How many points there are of a probe.
+    pub fn count(&self, probe: ProbeKind) -> usize {
+        self.entries().filter(|entry| entry.point.probe == probe).count()
+    }
+
+    /// Every point's entry.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.places.iter().flatten().map(|place| &place.entry)
+    }
+
+    /// Every point's entry with its next due time.
+    pub fn due_times(&self) -> impl Iterator<Item = (&Entry, Option<DateTime<Utc>>)> {
+        self.places
+            .iter()
+            .flatten()
+            .map(|place| (&place.entry, place.next.as_ref().map(|slot| slot.due)))
+    }
+
+    /// The next due time of any point.
+    pub fn next_due(&mut self) -> Option<DateTime<Utc>> {
+        self.queue.next_due()
+    }
+
+    /// The next point that is due, if one is; its following slot is queued at once, so that a slow
+    /// sample makes the next slot an overlap and never a pile.
+    pub(super) fn pop_due(&mut self, seed: &Seed, now: DateTime<Utc>) -> Option<Due> {
+        let index = self.queue.pop_due(now)?.index;
+        let windows = Arc::clone(&self.windows);
+        let place = self.places.get_mut(index as usize)?.as_mut()?;
+        let slot = place.next.take()?;
+        // Slots that passed while the loop could not run are counted, not caught up.
+        place.next = place.entry.plan.next(place.key, seed, slot.due.max(now));
+        if let Some(next) = &place.next {
+            self.queue.insert(index, next.due);
+        }
+        if place.last_slot.is_some_and(|last| slot.number <= last) {
+            return Some(Due::Skip { reason: "missed" });
+        }
+        let target = &place.entry.point.target;
+        if windows.iter().any(|window| pauses(window, now, target)) {
+            return Some(Due::Skip { reason: "maintenance" });
+        }
+        if place.busy {
+            return Some(Due::Skip { reason: "overlap" });
+        }
+        place.busy = true;
+        place.last_slot = Some(slot.number);
+        Some(Due::Take { index, entry: place.entry.clone(), slot })
+    }
+
+    /// Takes the point for a repeat sample, unless it is being sampled or gone.
+    pub(super) fn begin(&mut self, index: u32, key: PointKey) -> Begin {
+        match self.places.get_mut(index as usize).and_then(Option::as_mut) {
+            Some(place) if place.key == key && !place.busy => {
+                place.busy = true;
+                Begin::Start(place.entry.clone())
+            }
+            Some(place) if place.key == key => Begin::Busy,
+            _ => Begin::Gone,
+        }
+    }
+
+    /// The point may be sampled again; `known_at` is when it measured something, if it did.
+    pub(super) fn finish(&mut self, index: u32, key: PointKey, known_at: Option<DateTime<Utc>>) {
+        let place = self.places.get_mut(index as usize).and_then(Option::as_mut);
+        if let Some(place) = place.filter(|place| place.key == key) {
+            place.busy = false;
+            place.fresh_at = known_at.map_or(place.fresh_at, |at| at.timestamp());
+        }
+    }
+
+    /// How fresh the points are, in the order of [`ProbeKind::ALL`].
+    pub(super) fn freshness(&self, now: DateTime<Utc>) -> [Freshness; 4] {
+        let mut all = [Freshness::default(); 4];
+        for place in self.places.iter().flatten() {
+            let of_probe = &mut all[place.entry.point.probe as usize];
+            let limit = i64::try_from(place.entry.freshness.as_secs()).unwrap_or(i64::MAX);
+            of_probe.points += 1;
+            of_probe.fresh += u32::from(now.timestamp().saturating_sub(place.fresh_at) <= limit);
+            of_probe.oldest =
+                Some(of_probe.oldest.map_or(place.fresh_at, |at| at.min(place.fresh_at)));
+        }
+        all
+    }
+}
+
+fn pauses(window: &Window, now: DateTime<Utc>, target: &Target) -> bool {
+    window.effect() == Effect::Pause && window.covers(now, &target.name, &target.labels)
+}

@@ -1,0 +1,347 @@
+//! The loop: orders in, due samples out, one turn at a time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::roster::Due;
+use super::{Entry, Judged, Last, Roster, Taker};
+use crate::probe::Memory;
+use crate::sample::Cause;
+use crate::schedule::{Clock, Seed, Step, StepWatch, Window};
+use crate::target::{PointKey, ProbeKind};
+use crate::telemetry::Metrics;
+
+/// Where judged samples go, and where memory comes from: the ledger, or a bench.
+pub trait Sink: Send + Sync + 'static {
+    /// What the point's earlier runs asked to remember.
+    fn memory(&self, key: PointKey) -> Option<Memory>;
+
+    /// Takes in what one run came to. Answers how many repeat samples it wants.
+    fn deliver<'a>(&'a self, entry: &'a Entry, judged: Vec<Judged>) -> BoxFuture<'a, u32>;
+
+    /// The loop has turned: what feeds the service's watchdog.
+    fn turned(&self, now: DateTime<Utc>);
+}
+
+/// Takes the sample of an entry; [`Taker`], or a bench's no-op.
+pub trait Take: Send + Sync + 'static {
+    /// One run.
+    fn take<'a>(
+        &'a self,
+        entry: &'a Entry,
+        cause: Cause,
+        slot: Option<i64>,
+        memory: Option<Memory>,
+    ) -> BoxFuture<'a, Vec<Judged>>;
+}
+
+impl Take for Taker {
+    fn take<'a>(
+        &'a self,
+        entry: &'a Entry,
+        cause: Cause,
+        slot: Option<i64>,
+        memory: Option<Memory>,
+    ) -> BoxFuture<'a, Vec<Judged>> {
+        Box::pin(Self::take(self, &entry.point, &entry.selection, cause, slot, memory))
+    }
+}
+
+/// What the daemon may ask of the loop.
+#[derive(Debug)]
+pub enum Order {
+    /// New points, or known ones with another plan or rules; with the last sample before a restart.
+    Put(Vec<(Entry, Option<Last>)>),
+    /// Points that are gone.
+    Remove(Vec<PointKey>),
+    /// Other maintenance windows.
+    Windows(Arc<[Window]>),
+    /// Sample every point of a target now, or only one probe's; answers with what was seen.
+    Now {
+        /// The target's name.
+        target: String,
+        /// One probe, or all.
+        probe: Option<ProbeKind>,
+        /// Why.
+        cause: Cause,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<Judged>>,
+    },
+    /// Every point's next due time.
+    DueTimes(oneshot::Sender<Vec<(Entry, Option<DateTime<Utc>>)>>),
+}
+
+/// The loop's parts.
+pub struct Sampler {
+    /// Takes the samples.
+    pub taker: Arc<dyn Take>,
+    /// Where they go.
+    pub sink: Arc<dyn Sink>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+    /// What phases hang on.
+    pub seed: Seed,
+    /// Samples at once.
+    pub at_once: usize,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A run that has ended.
+struct Done {
+    index: u32,
+    key: PointKey,
+    repeats: u32,
+    within: Duration,
+    known_at: Option<DateTime<Utc>>,
+}
+
+struct Turn {
+    roster: Roster,
+    repeats: BinaryHeap<Reverse<(Instant, u32, PointKey)>>,
+    in_flight: usize,
+    done: mpsc::Sender<Done>,
+    steps: StepWatch,
+    started: Instant,
+    survey_at: Instant,
+}
+
+impl Sampler {
+    /// Runs until `stop`; then waits at most [`DRAIN`] for samples that are being taken.
+    pub async fn run(self, mut orders: mpsc::Receiver<Order>, stop: CancellationToken) {
+        let (done, mut finished) = mpsc::channel(1024);
+        let started = Instant::now();
+        let steps = StepWatch::new();
+        let mut turn = Turn {
+            roster: Roster::default(),
+            repeats: BinaryHeap::new(),
+            in_flight: 0,
+            done,
+            steps,
+            started,
+            survey_at: started,
+        };
+        loop {
+            self.dispatch(&mut turn);
+            let wait = self.wait(&mut turn);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(order) = orders.recv() => self.obey(&mut turn, order),
+                Some(done) = finished.recv() => self.finish(&mut turn, &done),
+                () = sleep(wait) => {}
+            }
+        }
+        let drain = async {
+            while turn.in_flight > 0 && finished.recv().await.is_some() {
+                turn.in_flight -= 1;
+            }
+        };
+        if timeout(DRAIN, drain).await.is_err() {
+            tracing::warn!(samples = turn.in_flight, "stopping with samples unfinished");
+        }
+    }
+
+    /// One turn: everything that is due and fits.
+    fn dispatch(&self, turn: &mut Turn) {
+        let now = self.clock.now();
+        self.note_clock(turn, now);
+        self.metrics.scheduler_tick.set(now.timestamp_millis() as f64 / 1e3);
+        self.sink.turned(now);
+        self.survey(turn, now);
+        self.repeat(turn);
+        while turn.in_flight < self.at_once {
+            match turn.roster.pop_due(&self.seed, now) {
+                None => break,
+                Some(Due::Skip { reason }) => {
+                    self.metrics.skipped.with_label_values(&[reason]).inc()
+                }
+                Some(Due::Take { index, entry, slot }) => {
+                    let lag = (now - slot.due).to_std().unwrap_or_default();
+                    self.metrics.scheduler_lag.observe(lag.as_secs_f64());
+                    self.start(turn, index, entry, Cause::Scheduled, Some(slot.number));
+                }
+            }
+        }
+    }
+
+    fn note_clock(&self, turn: &mut Turn, now: DateTime<Utc>) {
+        let (direction, step) = match turn.steps.observe(now, turn.started.elapsed()) {
+            Step::Steady => return,
+            Step::Back(step) => ("back", step),
+            Step::Forward(step) => ("forward", step),
+        };
+        self.metrics.clock_steps.with_label_values(&[direction]).inc();
+        tracing::warn!(direction, seconds = step.as_secs_f64(), "the clock stepped");
+    }
+
+    /// Coverage: what was measured lately enough. An unknown sample covers nothing.
+    fn survey(&self, turn: &mut Turn, now: DateTime<Utc>) {
+        if Instant::now() < turn.survey_at {
+            return;
+        }
+        turn.survey_at = Instant::now() + SURVEY;
+        for (probe, freshness) in ProbeKind::ALL.iter().zip(turn.roster.freshness(now)) {
+            let labels = &[probe.as_str()];
+            if let Some(oldest) = freshness.oldest {
+                let share = f64::from(freshness.fresh) / f64::from(freshness.points);
+                self.metrics.coverage.with_label_values(labels).set(share);
+                self.metrics.oldest.with_label_values(labels).set(oldest as f64);
+            }
+        }
+    }
+
+    fn repeat(&self, turn: &mut Turn) {
+        while turn.in_flight < self.at_once {
+            match turn.repeats.peek() {
+                Some(Reverse((at, ..))) if *at <= Instant::now() => {}
+                _ => return,
+            }
+            let Some(Reverse((_, index, key))) = turn.repeats.pop() else { return };
+            match turn.roster.begin(index, key) {
+                Begin::Start(entry) => self.start(turn, index, entry, Cause::Repeat, None),
+                Begin::Busy => turn.repeats.push(Reverse((Instant::now() + BUSY, index, key))),
+                Begin::Gone => {}
+            }
+        }
+    }
+
+    fn start(&self, turn: &mut Turn, index: u32, entry: Entry, cause: Cause, slot: Option<i64>) {
+        turn.in_flight += 1;
+        let (taker, sink, done) =
+            (Arc::clone(&self.taker), Arc::clone(&self.sink), turn.done.clone());
+        tokio::spawn(async move {
+            let key = entry.point.key();
+            let judged = taker.take(&entry, cause, slot, sink.memory(key)).await;
+            let own = judged.iter().filter(|judged| judged.sample.probe == entry.point.probe);
+            let known = own.filter(|judged| judged.sample.measurements().is_some());
+            let known_at = known.map(|judged| judged.sample.taken_at).max();
+            let repeats = sink.deliver(&entry, judged).await;
+            let repeats = if cause == Cause::Repeat { 0 } else { repeats };
+            // The loop may have stopped; then nobody waits for this.
+            let _ = done
+                .send(Done { index, key, repeats, within: entry.repeat.within, known_at })
+                .await;
+        });
+    }
+
+    fn finish(&self, turn: &mut Turn, done: &Done) {
+        turn.in_flight -= 1;
+        turn.roster.finish(done.index, done.key, done.known_at);
+        let room = MOST_REPEATS.saturating_sub(turn.repeats.len());
+        let wanted = done.repeats as usize;
+        if wanted > room {
+            self.metrics.skipped.with_label_values(&["shed"]).inc_by((wanted - room) as u64);
+        }
+        let step = done.within / (done.repeats + 1);
+        for nth in 1..=wanted.min(room) as u32 {
+            turn.repeats.push(Reverse((Instant::now() + step * nth, done.index, done.key)));
+        }
+    }
+
+    fn obey(&self, turn: &mut Turn, order: Order) {
+        let now = self.clock.now();
+        match order {
+            Order::Put(entries) => {
+                for (entry, last) in entries {
+                    self.count_missed(&entry, last, now);
+                    turn.roster.put(entry, &self.seed, last, now);
+                }
+                self.count_points(turn);
+            }
+            Order::Remove(keys) => {
+                keys.into_iter().for_each(|key| turn.roster.remove(key));
+                self.count_points(turn);
+            }
+            Order::Windows(windows) => turn.roster.set_windows(windows),
+            Order::Now { target, probe, cause, reply } => {
+                self.sample_now(turn, &target, probe, cause, reply)
+            }
+            Order::DueTimes(reply) => {
+                let times =
+                    turn.roster.due_times().map(|(entry, due)| (entry.clone(), due)).collect();
+                let _ = reply.send(times);
+            }
+        }
+    }
+
+    /// Slots that passed while the daemon was down are counted, never caught up.
+    fn count_missed(&self, entry: &Entry, last: Option<Last>, now: DateTime<Utc>) {
+        let Some(last) = last else { return };
+        let missed = entry.plan.slots_between(entry.point.key(), &self.seed, last.at, now);
+        self.metrics.skipped.with_label_values(&["missed"]).inc_by(missed);
+    }
+
+    fn count_points(&self, turn: &Turn) {
+        let mut counts = [0_i64; ProbeKind::ALL.len()];
+        for entry in turn.roster.entries() {
+            counts[entry.point.probe as usize] += 1;
+        }
+        for (probe, count) in ProbeKind::ALL.iter().zip(counts) {
+            self.metrics.points.with_label_values(&[probe.as_str()]).set(count);
+        }
+    }
+
+    fn sample_now(
+        &self,
+        turn: &Turn,
+        target: &str,
+        probe: Option<ProbeKind>,
+        cause: Cause,
+        reply: oneshot::Sender<Vec<Judged>>,
+    ) {
+        let entries: Vec<Entry> = turn
+            .roster
+            .entries()
+            .filter(|entry| &*entry.point.target.name == target)
+            .filter(|entry| probe.is_none_or(|probe| entry.point.probe == probe))
+            .cloned()
+            .collect();
+        let (taker, sink) = (Arc::clone(&self.taker), Arc::clone(&self.sink));
+        tokio::spawn(async move {
+            let mut all = Vec::new();
+            for entry in entries {
+                let judged = taker.take(&entry, cause, None, sink.memory(entry.point.key())).await;
+                all.extend(judged.iter().cloned());
+                sink.deliver(&entry, judged).await;
+            }
+            let _ = reply.send(all);
+        });
+    }
+
+    /// Until the next thing is due; at most [`TURN`], so that the watchdog sees the loop alive.
+    fn wait(&self, turn: &mut Turn) -> Duration {
+        if turn.in_flight >= self.at_once {
+            return TURN;
+        }
+        let due =
+            turn.roster.next_due().map(|due| (due - self.clock.now()).to_std().unwrap_or_default());
+        let repeat = turn
+            .repeats
+            .peek()
+            .map(|Reverse((at, ..))| at.saturating_duration_since(Instant::now()));
+        TURN.min(due.unwrap_or(TURN)).min(repeat.unwrap_or(TURN))
+    }
+}
+
+/// What a repeat sample finds.
+pub(super) enum Begin {
+    Start(Entry),
+    Busy,
+    Gone,
+}
+
+/// How long a stop waits for samples that are being taken.
+pub const DRAIN: Duration = Duration::from_secs(15);
+const TURN: Duration = Duration::from_secs(1);
+const BUSY: Duration = Duration::from_millis(500);
+const MOST_REPEATS: usize = 1024;
+const SURVEY: Duration = Duration::from_secs(15);

@@ -1,0 +1,158 @@
+//! One sample: build the job, run the probe, judge what it saw.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::probe::dial::{Dialer, Outside};
+use crate::probe::{self, Job, Memory, Observation};
+use crate::rules::{Selection, sample_verdict};
+use crate::sample::{Cause, Judgement, Outcome, Reason, Sample, Unknown, Verdict};
+use crate::schedule::{Clock, Seed};
+use crate::target::{Point, ProbeKind};
+use crate::telemetry::Metrics;
+
+/// A sample with what the rules said of it.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The sample.
+    pub sample: Sample,
+    /// One judgement a rule that applies to its probe.
+    pub judgements: Vec<Judgement>,
+    /// The worst of them.
+    pub verdict: Verdict,
+    /// What the probe wants remembered; only with the job's own kind.
+    pub memory: Option<Memory>,
+}
+
+/// Takes samples. Cheap to clone.
+#[derive(Clone)]
+pub struct Taker {
+    /// Scope, budget and names.
+    pub outside: Outside,
+    /// The time that samples carry and dates are judged by.
+    pub clock: Arc<dyn Clock>,
+    /// Where each run's randomness comes from.
+    pub seed: Seed,
+    /// From where.
+    pub vantage: Arc<str>,
+    /// Where samples are counted.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Why and for which slot a sample is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Occasion {
+    pub(super) cause: Cause,
+    pub(super) slot: Option<i64>,
+}
+
+impl Taker {
+    /// Takes one sample of a point and judges it. Never fails: what went wrong is in the sample.
+    pub async fn take(
+        &self,
+        point: &Point,
+        selection: &Selection,
+        cause: Cause,
+        slot: Option<i64>,
+        memory: Option<Memory>,
+    ) -> Vec<Judged> {
+        let taken_at = self.clock.now();
+        let occasion = Occasion { cause, slot };
+        let inflight = self.metrics.inflight.with_label_values(&[point.probe.as_str()]);
+        inflight.inc();
+        // A task of its own, so that a panic on some peer's bytes stops one sample and no more.
+        let run = tokio::spawn(probe::run(self.job(point, memory, taken_at))).await;
+        inflight.dec();
+        let run = run.unwrap_or_else(|error| {
+            tracing::error!(target = %point.target.name, probe = %point.probe, %error, "a probe stopped short");
+            let unknown = Unknown::new(Reason::LocalError, "the probe stopped short");
+            probe::Run::unknown(point, unknown, Duration::ZERO, 0)
+        });
+        let mut memory = run.memory.filter(|memory| memory.bytes.len() <= Memory::MAX);
+        run.observations
+            .into_iter()
+            .map(|observation| {
+                let own = observation.probe == point.probe;
+                let sample = self.sample(point, observation, taken_at, occasion);
+                let kept = if own { memory.take() } else { None };
+                self.judge(sample, selection, kept)
+            })
+            .collect()
+    }
+
+    fn job(&self, point: &Point, memory: Option<Memory>, now: DateTime<Utc>) -> Job {
+        let settings = Arc::clone(&point.target.settings);
+        let budget = budget(point.probe, settings.timeout);
+        let nanos = now.timestamp_nanos_opt().unwrap_or_default();
+        Job {
+            point: point.clone(),
+            memory,
+            now,
+            seed: self.seed.for_run(point.key(), nanos),
+            dialer: Dialer::new(self.outside.clone(), settings, point.probe, budget),
+        }
+    }
+
+    fn sample(
+        &self,
+        point: &Point,
+        seen: Observation,
+        taken_at: DateTime<Utc>,
+        occasion: Occasion,
+    ) -> Sample {
+        Sample {
+            target: Arc::clone(&point.target.name),
+            probe: seen.probe,
+            address: seen.address,
+            taken_at,
+            duration: seen.duration,
+            connections: seen.connections,
+            cause: occasion.cause,
+            slot: occasion.slot,
+            vantage: Arc::clone(&self.vantage),
+            outcome: seen.outcome,
+        }
+    }
+
+    fn judge(&self, sample: Sample, selection: &Selection, memory: Option<Memory>) -> Judged {
+        let judgements = selection.evaluate(&sample);
+        let verdict = match sample.outcome {
+            Outcome::Unknown(_) => Verdict::Unknown,
+            Outcome::Measured(_) => sample_verdict(&judgements),
+        };
+        self.count(&sample, verdict);
+        Judged { sample, judgements, verdict, memory }
+    }
+
+    fn count(&self, sample: &Sample, verdict: Verdict) {
+        let probe = sample.probe.as_str();
+        self.metrics.samples.with_label_values(&[probe, verdict.as_str()]).inc();
+        self.metrics
+            .sample_seconds
+            .with_label_values(&[probe])
+            .observe(sample.duration.as_secs_f64());
+        self.metrics.connections.with_label_values(&[probe]).inc_by(u64::from(sample.connections));
+        if let Some(unknown) = sample.unknown() {
+            self.metrics.unknowns.with_label_values(&[probe, unknown.reason.as_str()]).inc();
+            if unknown.reason == Reason::OutOfScope {
+                self.metrics.out_of_scope.with_label_values(&[probe]).inc();
+            }
+        }
+    }
+}
+
+/// How long one sample may take in all. For tls and http `--timeout` bounds the sample; for ports
+/// and dns it bounds one connect or query, and the sample has what a full pass needs.
+fn budget(probe: ProbeKind, timeout: Option<Duration>) -> Duration {
+    match probe {
+        ProbeKind::Tls | ProbeKind::Http => timeout.unwrap_or(SAMPLE_TIMEOUT),
+        ProbeKind::Dns => DNS_PASS,
+        ProbeKind::Ports => PORTS_PASS,
+    }
+}
+
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(30);
+const DNS_PASS: Duration = Duration::from_secs(120);
+const PORTS_PASS: Duration = Duration::from_secs(24 * 3600);
