@@ -99,7 +99,7 @@ impl Keeper {
                 }
                 Some(Ok((target, answer))) = state.names.join_next() => {
                     let change = state.population.resolved(&target, answer, Instant::now());
-                    self.carry_out(&mut state, change).await;
+                    self.carry_out(&state, change).await;
                     self.resolve(&mut state);
                 }
                 _ = ticks.tick() => self.resolve(&mut state),
@@ -198,7 +198,7 @@ impl Keeper {
         self.resolve(state);
     }
 
-    async fn carry_out(&self, state: &mut State, change: Change) {
+    async fn carry_out(&self, state: &State, change: Change) {
         if change.is_empty() {
             return;
         }

@@ -34,7 +34,7 @@ fn alertmanager() -> (u16, Heard) {
                     for alert in serde_json::from_str::<Vec<Value>>(body).unwrap_or_default() {
                         let ended = alert["endsAt"]
                             .as_str()
-                            .and_then(|at| chrono_parse(at))
+                            .and_then(chrono_parse)
                             .is_some_and(|at| at <= now());
                         ears.lock().expect("a lock").insert(alert["labels"].to_string(), !ended);
                     }
@@ -87,9 +87,7 @@ fn a_hundred_kills_lose_no_finding_and_no_alert() {
     let (folder, site) = (TempDir::new().expect("a folder"), Site::start());
     let (port, heard) = alertmanager();
     let alerting = format!("alerting: {{alertmanagers: [{{url: \"http://127.0.0.1:{port}\"}}]}}\n");
-    let text = config(&site, &alerting)
-        .replace("every: 1s", "every: 1s")
-        .replace("timeout: 2s", "timeout: 1s");
+    let text = config(&site, &alerting).replace("timeout: 2s", "timeout: 1s");
     let mut daemon = Daemon::start(folder.path(), &text);
     let mut dice = fastrand::Rng::with_seed(7);
     let mut known: BTreeMap<String, String> = BTreeMap::new();
