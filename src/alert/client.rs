@@ -219,9 +219,11 @@ fn authorization(receiver: &Receiver) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     let settings = &receiver.http;
     let value = match (&settings.authorization, &settings.basic_auth) {
-        (Some((kind, secret)), _) => [kind.as_bytes(), b" ", secret.expose().trim_ascii()].concat(),
+        (Some((kind, secret)), _) => {
+            [kind.as_bytes(), b" ", secret.expose().trim_ascii().as_bytes()].concat()
+        }
         (None, Some((user, secret))) => {
-            let pair = [user.as_bytes(), b":", secret.expose()].concat();
+            let pair = [user.as_bytes(), b":", secret.expose().as_bytes()].concat();
             let pair = base64::engine::general_purpose::STANDARD.encode(pair);
             format!("Basic {pair}").into_bytes()
         }

@@ -32,7 +32,7 @@ use crate::target::Labels;
 use crate::telemetry::Metrics;
 
 pub use error::AlertError;
-pub use receiver::{HttpSettings, Kind, Receiver, Secret};
+pub use receiver::{HttpSettings, Kind, Receiver};
 pub use timing::Timing;
 
 /// What every receiver's task shares.

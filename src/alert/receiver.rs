@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use url::Url;
 
+use crate::target::Secret;
+
 /// One receiver of alerts.
 #[derive(Clone, Debug)]
 pub struct Receiver {
@@ -89,28 +91,6 @@ impl Default for HttpSettings {
             proxy_url: None,
             timeout: Duration::from_secs(10),
         }
-    }
-}
-
-/// Bytes that are never printed.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// Takes the bytes.
-    pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(bytes.into())
-    }
-
-    /// The bytes, for the one place that uses them.
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<secret>")
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) fn config(http: &HttpSettings) -> Result<ClientConfig, String> {
     let chain = CertificateDer::pem_slice_iter(chain)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| format!("cert_file: {error}"))?;
-    let key = PrivateKeyDer::from_pem_slice(key.expose())
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
         .map_err(|error| format!("key_file: {error}"))?;
     builder.with_client_auth_cert(chain, key).map_err(|error| format!("cert_file: {error}"))
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigFile, USAGE, screen};
 use crate::config::{self, Config, Diagnostics, TargetConfig};
-use crate::daemon::{self, translate};
+use crate::daemon;
 use crate::inventory::{fixed_addresses, points};
 use crate::schedule::{Clock, Seed, SystemClock};
 
@@ -53,7 +53,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn check(file: &ConfigFile, format: Format) -> anyhow::Result<ExitCode> {
     daemon::install_crypto();
-    match (config::load(&file.config, &translate::RoomChecks::default()), format) {
+    match (config::load(&file.config, SystemClock.now()), format) {
         (Ok(config), Format::Human) => {
             report(&config.notes);
             let (targets, sources) = (config.targets.len(), config.discovery.len());
@@ -92,7 +92,7 @@ fn report(diagnostics: &Diagnostics) {
 
 fn explain(target: &str, file: &ConfigFile) -> anyhow::Result<ExitCode> {
     daemon::install_crypto();
-    let config = match config::load(&file.config, &translate::RoomChecks::default()) {
+    let config = match config::load(&file.config, SystemClock.now()) {
         Ok(config) => config,
         Err(mistakes) => {
             report(&mistakes);
@@ -111,7 +111,6 @@ fn explain(target: &str, file: &ConfigFile) -> anyhow::Result<ExitCode> {
 /// The next slots of the target's points. Times hang on the seed: without the daemon's own seed
 /// only a plan by cron can say them.
 fn next_due(config: &Config, target: &TargetConfig) -> anyhow::Result<Value> {
-    let plan = translate::plan(&target.plan).map_err(|error| anyhow::anyhow!(error))?;
     let Some(seed) = daemon::read_seed(config)? else {
         return Ok(json!("unknown: the daemon has not made its seed yet"));
     };
@@ -119,7 +118,7 @@ fn next_due(config: &Config, target: &TargetConfig) -> anyhow::Result<Value> {
     let found = points(&target.target, &target.probes, &addresses, target.max_addresses);
     let mut list = Vec::new();
     for point in found.points {
-        let times = slots(&plan, &seed, point.key(), SystemClock.now());
+        let times = slots(&target.plan, &seed, point.key(), SystemClock.now());
         list.push(json!({ "probe": point.probe, "address": point.address, "next_due": times }));
     }
     Ok(Value::Array(list))

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigFile, screen};
 use crate::config::Config;
-use crate::daemon::{Source, install_crypto, translate};
+use crate::daemon::{Source, install_crypto};
 use crate::inventory::{fixed_addresses, points};
 use crate::schedule::Plan;
 use crate::target::{ProbeKind, Span};
@@ -32,7 +32,7 @@ enum Format {
 
 /// What one plan comes to.
 struct Cost {
-    plan: Plan,
+    plan: Arc<Plan>,
     points: usize,
     connections_per_hour: f64,
 }
@@ -54,8 +54,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn costs(config: &Config) -> anyhow::Result<BTreeMap<Arc<str>, Cost>> {
     let mut costs = BTreeMap::new();
-    for (name, spec) in &config.plans {
-        let plan = translate::plan(spec).map_err(|error| anyhow::anyhow!(error))?;
+    for (name, plan) in &config.plans {
+        let plan = Arc::clone(plan);
         costs.insert(Arc::clone(name), Cost { plan, points: 0, connections_per_hour: 0.0 });
     }
     for target in &config.targets {

@@ -9,6 +9,8 @@ use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
 
+use crate::config::{parse_expectations, parse_server};
+use crate::schedule::Rate;
 use crate::target::{ConnectTo, Pins, PortSet, Settings, Span, TextFile};
 
 /// How targets are sampled, beyond where they are.
@@ -29,7 +31,7 @@ pub(super) struct Switches {
     address: Vec<IpAddr>,
     /// A recursive server: resolves names, and is held against the authorities
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = dns_server)]
-    dns_server: Vec<SocketAddr>,
+    pub(super) dns_server: Vec<SocketAddr>,
     /// Root servers in named.root form
     #[arg(long, value_name = "FILE")]
     root_hints: Option<PathBuf>,
@@ -53,7 +55,7 @@ pub(super) struct Switches {
     ports: Option<PortSet>,
     /// Connections or queries begun a second to one address
     #[arg(long, value_name = "N")]
-    pub(super) rate: Option<f64>,
+    pub(super) rate: Option<Rate>,
     /// Samples at once per address
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(super) concurrency: usize,
@@ -85,33 +87,17 @@ impl Switches {
             intrusive: self.intrusive,
             pins: self.pins()?,
             ports: self.ports.clone(),
-            rate: self.rate,
+            rate: self.rate.map(Rate::hertz),
             server_name: self.server_name.as_ref().map(|name| name.to_ascii_lowercase()),
             timeout: self.timeout,
         })
     }
 
-    /// The recursive servers: the first one resolves names.
-    pub(super) fn dns_servers(&self) -> &[SocketAddr] {
-        &self.dns_server
-    }
-
     fn pins(&self) -> anyhow::Result<Pins> {
         let Some(file) = read(self.expect.as_deref())? else { return Ok(Pins::default()) };
-        let expect: Expect = serde_saphyr::from_str(&file.text)
-            .map_err(|error| anyhow::anyhow!("{}: {error}", file.path.display()))?;
-        if let Some(error) = expect.pins.check().first() {
-            anyhow::bail!("{}: {error}", file.path.display());
-        }
-        Ok(expect.pins)
+        parse_expectations(&file.text)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", file.path.display()))
     }
-}
-
-/// The shape of `--expect`.
-#[derive(serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Expect {
-    pins: Pins,
 }
 
 fn read(path: Option<&Path>) -> anyhow::Result<Option<TextFile>> {
@@ -123,11 +109,7 @@ fn read(path: Option<&Path>) -> anyhow::Result<Option<TextFile>> {
 }
 
 fn dns_server(text: &str) -> Result<SocketAddr, String> {
-    let address = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address
-        .map(|address| SocketAddr::new(address, 53))
-        .or_else(|_| text.parse())
-        .map_err(|_| format!("`{text}` is not ADDR or ADDR:PORT"))
+    parse_server(text, 53)
 }
 
 fn span(text: &str) -> Result<Duration, String> {

@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnet::IpNet;
 use thiserror::Error;
 
 use super::check::refusal;
 use super::diagnostics::Diagnostics;
-use super::model::{
-    AlertingSpec, BudgetsSpec, Config, DEFAULT_EVERY, DEFAULT_PLAN, DataSpec, PlanSpec, RulesSpec,
-    TargetConfig, WebSpec,
-};
+use super::model::{AlertingSpec, Config, DEFAULT_PLAN, DataSpec, TargetConfig, WebSpec};
 use super::overrides::Overrides;
 use crate::inventory::labels::{LabelError, check_label, check_value};
 use crate::inventory::{Families, Refusal, ResolverSpec, Scope};
+use crate::rules::RuleSet;
+use crate::schedule::{BudgetSpec, Plan};
 use crate::target::{Endpoint, EndpointError, Labels, ProbeKind, Settings, Target};
 
 /// What the command line says of targets that stand in no file.
@@ -27,8 +25,6 @@ pub struct AdHoc {
     pub probes: Option<Vec<ProbeKind>>,
     /// Rule profiles; `standard` if empty.
     pub profile: Vec<String>,
-    /// How often; the built-in plan if `None`.
-    pub every: Option<Duration>,
     /// Networks that are not public and may be contacted all the same.
     pub allow_networks: Vec<IpNet>,
     /// The switches.
@@ -65,9 +61,49 @@ pub enum AdHocError {
     },
 }
 
+impl AdHoc {
+    /// A config of these targets and no file, none of them refused: whoever is out of scope is
+    /// found out of scope when it is sampled.
+    pub fn config(&self, endpoints: &[Endpoint]) -> Config {
+        let settings = &self.settings;
+        let mapped = settings.connect_to.iter().filter_map(|rule| rule.host.clone());
+        let mapped: Vec<Endpoint> =
+            mapped.filter_map(|host| host.to_string().parse().ok()).collect();
+        let asked = settings.dns_servers.iter().map(std::net::SocketAddr::ip);
+        let known = endpoints.iter().chain(&mapped);
+        let scope = Scope::of_targets(known, self.allow_networks.clone()).with_resolvers(asked);
+        let mut config = Config::bare(scope);
+        if let [first, ..] = settings.dns_servers.as_slice() {
+            // CONTRACT: for tls, http and ports the first one resolves names.
+            config.resolvers = ResolverSpec::Servers(vec![*first]);
+        }
+        let shared = Arc::new(settings.clone());
+        let target = |endpoint: &Endpoint| self.target(endpoint.clone(), &shared, &config.plans);
+        config.targets = endpoints.iter().map(target).collect();
+        config
+    }
+
+    fn target(
+        &self,
+        endpoint: Endpoint,
+        settings: &Arc<Settings>,
+        plans: &BTreeMap<Arc<str>, Arc<Plan>>,
+    ) -> TargetConfig {
+        let own = Overrides {
+            probes: self.probes.clone(),
+            profile: (!self.profile.is_empty()).then(|| self.profile.clone()),
+            ..Overrides::default()
+        };
+        let mut config = own.target(endpoint, plans);
+        let settings = Arc::clone(settings);
+        config.target = Arc::new(Target { settings, ..(*config.target).clone() });
+        config
+    }
+}
+
 impl Config {
-    /// A config without a file, for `check` and `run --target`: defaults everywhere; the scope is
-    /// the targets. Every target that is refused is named.
+    /// A config without a file, for `run --target`: defaults everywhere; the scope is the targets.
+    /// Every target that is refused is named.
     pub fn from_targets(targets: &[String], options: &AdHoc) -> Result<Self, Vec<AdHocError>> {
         let (mut endpoints, mut errors) = (Vec::new(), Vec::new());
         for text in targets {
@@ -77,27 +113,10 @@ impl Config {
                 Err(error) => errors.push(error),
             }
         }
-        let settings = &options.settings;
-        let mapped = settings.connect_to.iter().filter_map(|rule| rule.host.clone());
-        let mapped: Vec<Endpoint> =
-            mapped.filter_map(|host| host.to_string().parse().ok()).collect();
-        let asked = settings.dns_servers.iter().map(std::net::SocketAddr::ip);
-        let known = endpoints.iter().chain(&mapped);
-        let scope = Scope::of_targets(known, options.allow_networks.clone()).with_resolvers(asked);
-        let plan = PlanSpec::Every(options.every.unwrap_or(DEFAULT_EVERY));
-        let mut config = Self::bare(scope, plan);
-        if let [first, ..] = settings.dns_servers.as_slice() {
-            // CONTRACT: for tls, http and ports the first one resolves names.
-            config.resolvers = ResolverSpec::Servers(vec![*first]);
-        }
-        for endpoint in endpoints {
-            let target = config.with_switches(endpoint, options);
-            match refusal(&config.scope, &target) {
-                Ok(()) => config.targets.push(target),
-                Err(error) => {
-                    let target = target.target.name.to_string();
-                    errors.push(AdHocError::Scope { target, error });
-                }
+        let config = options.config(&endpoints);
+        for config_of in &config.targets {
+            if let Err(error) = refusal(&config.scope, config_of) {
+                errors.push(AdHocError::Scope { target: config_of.target.name.to_string(), error });
             }
         }
         if errors.is_empty() { Ok(config) } else { Err(errors) }
@@ -109,7 +128,7 @@ impl Config {
         let endpoint = endpoint(text)?;
         match self.target(&endpoint.to_string()) {
             Some(known) => Ok(known.clone()),
-            None => self.admit(text, endpoint, &Overrides::default(), &Overrides::default()),
+            None => self.admit(text, endpoint, Overrides::default(), Overrides::default()),
         }
     }
 
@@ -125,10 +144,10 @@ impl Config {
                 .and_then(|()| check_value(value))
                 .map_err(|error| AdHocError::Label { target: text.to_owned(), error })?;
         }
-        let none = Overrides::default();
-        let block = self.discovery.get(source_index).map_or(&none, |source| &source.overrides);
+        let source = self.discovery.get(source_index);
+        let block = source.map(|source| source.overrides.clone()).unwrap_or_default();
         let own = Overrides { labels: labels.clone(), ..Overrides::default() };
-        self.admit(text, endpoint(text)?, &own, block)
+        self.admit(text, endpoint(text)?, own, block)
     }
 
     /// A static target by its name.
@@ -156,8 +175,8 @@ impl Config {
         &self,
         text: &str,
         endpoint: Endpoint,
-        own: &Overrides,
-        block: &Overrides,
+        own: Overrides,
+        block: Overrides,
     ) -> Result<TargetConfig, AdHocError> {
         let base = block.over(&self.defaults);
         let target = own.for_endpoint(&base, &endpoint).target(endpoint, &self.plans);
@@ -167,30 +186,18 @@ impl Config {
         }
     }
 
-    fn with_switches(&self, endpoint: Endpoint, options: &AdHoc) -> TargetConfig {
-        let own = Overrides {
-            probes: options.probes.clone(),
-            profile: (!options.profile.is_empty()).then(|| options.profile.clone()),
-            ..Overrides::default()
-        };
-        let mut config = own.target(endpoint, &self.plans);
-        let settings = Arc::new(options.settings.clone());
-        config.target = Arc::new(Target { settings, ..(*config.target).clone() });
-        config
-    }
-
-    fn bare(scope: Scope, plan: PlanSpec) -> Self {
+    fn bare(scope: Scope) -> Self {
         Self {
             path: PathBuf::new(),
             scope,
-            plans: BTreeMap::from([(Arc::from(DEFAULT_PLAN), plan)]),
+            plans: BTreeMap::from([(Arc::from(DEFAULT_PLAN), Arc::default())]),
             targets: Vec::new(),
             discovery: Vec::new(),
-            rules: RulesSpec::default(),
+            rules: Arc::new(RuleSet::builtin()),
             exceptions: Vec::new(),
-            maintenance: Vec::new(),
+            maintenance: Arc::default(),
             alerting: AlertingSpec::default(),
-            budgets: BudgetsSpec::default(),
+            budgets: BudgetSpec::default(),
             web: WebSpec::default(),
             data: DataSpec::default(),
             resolvers: ResolverSpec::System,

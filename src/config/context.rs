@@ -4,22 +4,24 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use serde::de::value::StrDeserializer;
+use serde::de::{DeserializeOwned, IntoDeserializer};
 use url::Url;
 
 use super::at::At;
-use super::checks::Checks;
 use super::diagnostics::{DiagnosticLevel, Diagnostics};
 use super::files::{Files, MAX_FILE};
-use crate::inventory::Secret;
 use crate::inventory::labels::{check_label, check_value};
-use crate::target::{ByteSize, Labels, Span, TextFile};
+use crate::target::{ByteSize, Labels, Secret, Span, TextFile};
 
 /// The state of one check of one file.
 pub(super) struct Context<'a> {
     pub(super) files: &'a dyn Files,
-    pub(super) checks: &'a dyn Checks,
+    pub(super) now: DateTime<Utc>,
     pub(super) out: Diagnostics,
     base: PathBuf,
     /// Many targets may name the same file.
@@ -30,11 +32,11 @@ impl<'a> Context<'a> {
     pub(super) fn new(
         path: &Path,
         files: &'a dyn Files,
-        checks: &'a dyn Checks,
+        now: DateTime<Utc>,
         out: Diagnostics,
     ) -> Self {
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        Self { files, checks, out, base, read: HashMap::new() }
+        Self { files, now, out, base, read: HashMap::new() }
     }
 
     pub(super) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
@@ -69,9 +71,14 @@ impl<'a> Context<'a> {
         }
     }
 
+    /// What the text says, or the mistake at its place.
+    pub(super) fn parse<T: FromStr<Err: ToString>>(&mut self, at: &At<String>) -> Option<T> {
+        self.read(&at.span, at.value.parse())
+    }
+
     /// A duration longer than nothing.
     pub(super) fn duration(&mut self, at: &At<String>) -> Option<Duration> {
-        let Span(duration) = self.read(&at.span, at.value.parse::<Span>())?;
+        let Span(duration) = self.parse(at)?;
         if duration.is_zero() {
             self.error(&at.span, "a duration here is longer than 0");
             return None;
@@ -81,22 +88,12 @@ impl<'a> Context<'a> {
 
     /// A size of more than nothing.
     pub(super) fn size(&mut self, at: &At<String>) -> Option<u64> {
-        let ByteSize(bytes) = self.read(&at.span, at.value.parse::<ByteSize>())?;
+        let ByteSize(bytes) = self.parse(at)?;
         if bytes == 0 {
             self.error(&at.span, "a size here is more than 0");
             return None;
         }
         Some(bytes)
-    }
-
-    /// A share between 0 and 1, as `10%` or `0.1`.
-    pub(super) fn share(&mut self, at: &At<String>) -> Option<f64> {
-        let share = parse_share(&at.value);
-        if share.is_none() {
-            let message = format!("`{}` is no share; write 10%, or 0.1", at.value);
-            self.error(&at.span, message);
-        }
-        share
     }
 
     /// An `http://` or `https://` URL without credentials in it.
@@ -193,34 +190,10 @@ impl<'a> Context<'a> {
     }
 }
 
-/// `10%` or `0.1`, between 0 and 1, both exclusive.
-fn parse_share(text: &str) -> Option<f64> {
-    let share = match text.strip_suffix('%') {
-        Some(percent) => percent.trim().parse::<f64>().ok()? / 100.0,
-        None => text.trim().parse::<f64>().ok()?,
-    };
-    (share > 0.0 && share < 1.0).then_some(share)
-}
-
-/// Connections or queries begun a second: `N`, `N/s`, `N/m` or `N/h`, more than 0.
-pub fn parse_rate(text: &str) -> Result<f64, String> {
-    let bad = || format!("`{text}` is no rate; write 2/s, 30/m or 100/h");
-    let (number, per) = text.split_once('/').unwrap_or((text, "s"));
-    let seconds = match per.trim() {
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(bad()),
-    };
-    let number = number.trim().parse::<f64>().map_err(|_| bad())?;
-    // Neither infinite nor NaN lies in here.
-    if !(0.0..=1e9).contains(&number) {
-        return Err(bad());
-    }
-    if number == 0.0 {
-        return Err("a rate of 0 would never sample; leave the probe out instead".to_owned());
-    }
-    Ok(number / seconds)
+/// The value of an enumeration that a word stands for.
+pub(super) fn word<T: DeserializeOwned>(text: &str) -> Option<T> {
+    let reader: StrDeserializer<'_, serde::de::value::Error> = text.into_deserializer();
+    T::deserialize(reader).ok()
 }
 
 /// `ADDRESS` or `ADDRESS:PORT`, IPv6 with a port in brackets.
@@ -242,17 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_shares_and_servers_are_read() {
-        assert_eq!(parse_rate("2/s"), Ok(2.0));
-        assert_eq!(parse_rate("30/m"), Ok(0.5));
-        assert_eq!(parse_rate("0.5"), Ok(0.5));
-        for text in ["0", "0/s", "-1", "x", "1/d", "inf", "NaN", ""] {
-            assert!(parse_rate(text).is_err(), "{text}");
-        }
-        assert_eq!(parse_share("10%"), Some(0.1));
-        for text in ["0%", "100%", "1", "-1%", "NaN", "%", ""] {
-            assert_eq!(parse_share(text), None, "{text}");
-        }
+    fn servers_are_read() {
         assert_eq!(parse_server("::1", 53), Ok("[::1]:53".parse().expect("v6")));
         assert_eq!(parse_server("[::1]:5353", 53), Ok("[::1]:5353".parse().expect("v6")));
         assert!(parse_server("127.0.0.1:0", 53).is_err() && parse_server("a.test", 53).is_err());
@@ -261,7 +224,7 @@ mod tests {
     proptest! {
         #[test]
         fn readers_of_text_never_panic(text in "\\PC{0,30}") {
-            let _ = (parse_rate(&text), parse_share(&text), parse_server(&text, 53));
+            let _ = parse_server(&text, 53);
         }
     }
 }

@@ -2,23 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::model::{PlanSpec, TargetConfig};
+use super::model::TargetConfig;
 use crate::target::{Settings, Span, TextFile};
-
-impl PlanSpec {
-    /// The plan as the file writes it.
-    pub fn to_json(&self) -> Value {
-        match self {
-            Self::Cron { expression, time_zone } => {
-                json!({ "cron": expression, "time_zone": time_zone })
-            }
-            Self::Detect { within, prevalence, confidence } => json!({ "detect": {
-                "within": Span(*within), "prevalence": prevalence, "confidence": confidence,
-            }}),
-            Self::Every(interval) => json!({ "every": Span(*interval) }),
-        }
-    }
-}
 
 impl TargetConfig {
     /// Everything that decides how the target is sampled, under the names of the file. Files
@@ -29,7 +14,7 @@ impl TargetConfig {
             "target": target.name,
             "probes": self.probes,
             "plan": self.plan_name,
-            "plan_spec": self.plan.to_json(),
+            "plan_spec": self.plan.spec(),
             "profile": self.profile,
             "labels": target.labels,
             "ranges": self.ranges,

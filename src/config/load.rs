@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Location, MessageFormatter, UserMessageFormatter};
 
 use super::at::bytes_of;
 use super::check;
-use super::checks::Checks;
 use super::context::Context;
 use super::diagnostics::{DiagnosticLevel, Diagnostics};
 use super::file::File;
@@ -19,20 +19,20 @@ use super::structure::misfits;
 use super::tree::Node;
 
 /// Reads and checks a config file and every file that it names.
-pub fn load(path: &Path, checks: &dyn Checks) -> Result<Config, Diagnostics> {
+pub fn load(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
     let failed = |message: String| Diagnostics::of_file(path, message);
     let bytes = Disk.read(path, MAX_CONFIG).map_err(|e| failed(format!("cannot read it: {e}")))?;
     let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))?;
-    parse(&text, path, &Disk, checks)
+    parse(&text, path, &Disk, now)
 }
 
 /// Checks a config's text. `path` is for messages and for what relative names mean; files are
-/// reached through `files` only.
+/// reached through `files` only; `now` tells what has expired.
 pub fn parse(
     text: &str,
     path: &Path,
     files: &dyn Files,
-    checks: &dyn Checks,
+    now: DateTime<Utc>,
 ) -> Result<Config, Diagnostics> {
     let mut out = Diagnostics::new(path, text);
     let error = DiagnosticLevel::Error;
@@ -60,8 +60,8 @@ pub fn parse(
             return Err(out);
         }
     };
-    let mut context = Context::new(path, files, checks, out);
-    let mut config = check::check(&mut context, &file, path);
+    let mut context = Context::new(path, files, now, out);
+    let mut config = check::check(&mut context, file, path);
     let mut out = context.out;
     out.sort();
     if out.has_errors() {

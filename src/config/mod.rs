@@ -4,7 +4,6 @@
 mod adhoc;
 mod at;
 mod check;
-mod checks;
 mod context;
 mod diagnostics;
 mod diff;
@@ -19,19 +18,15 @@ mod schema;
 mod structure;
 mod tree;
 
-pub use crate::inventory::Secret;
 pub use adhoc::{AdHoc, AdHocError};
-pub use checks::{Checks, NoChecks};
-pub use context::{parse_rate, parse_server};
+pub use context::parse_server;
 pub use diagnostics::{Diagnostic, DiagnosticLevel, Diagnostics};
 pub use diff::{Diff, diff};
-pub use file::{Effect, Right};
 pub use files::{Disk, Files, MAX_FILE, MAX_LIST, MemoryFiles};
 pub use load::{load, parse};
 pub use model::{
-    AlertingSpec, BudgetsSpec, Config, DataDir, DataSpec, ExceptionSpec, Limit, MaintenanceSpec,
-    PlanSpec, Ranges, ReceiverSpec, RepeatSpec, RulesSpec, SourceConfig, TargetConfig, TokenSpec,
-    WebSpec,
+    AlertingSpec, Config, DataDir, DataSpec, ExceptionSpec, Ranges, ReceiverSpec, RepeatSpec,
+    SourceConfig, TargetConfig, TokenSpec, WebSpec,
 };
 pub use pins::parse_expectations;
 pub use schema::schema;

@@ -10,10 +10,13 @@ use chrono::NaiveDate;
 use serde_json::Value;
 use url::Url;
 
+use super::Diagnostics;
 use super::overrides::Overrides;
-use super::{Diagnostics, Effect, Right};
-use crate::inventory::{Families, HttpClientSpec, ResolverSpec, Scope, Secret, SourceSpec};
-use crate::target::{Labels, ProbeKind, Target, TextFile};
+use crate::inventory::{Families, HttpClientSpec, ResolverSpec, Scope, SourceSpec};
+use crate::rules::RuleSet;
+use crate::schedule::{BudgetSpec, Plan, Window};
+use crate::target::{Labels, ProbeKind, Secret, Target, TextFile};
+use crate::web::Right;
 
 /// A whole, checked config.
 #[derive(Clone, Debug)]
@@ -23,21 +26,21 @@ pub struct Config {
     /// What may be contacted. It knows the configured resolvers, but not the system's.
     pub scope: Scope,
     /// Every plan, the built-in `default` among them.
-    pub plans: BTreeMap<Arc<str>, PlanSpec>,
+    pub plans: BTreeMap<Arc<str>, Arc<Plan>>,
     /// The static targets.
     pub targets: Vec<TargetConfig>,
     /// Where more are found.
     pub discovery: Vec<SourceConfig>,
-    /// Which rules apply.
-    pub rules: RulesSpec,
+    /// The rules that apply: what ships, and the operator's packs, without what is disabled.
+    pub rules: Arc<RuleSet>,
     /// Accepted risks.
     pub exceptions: Vec<ExceptionSpec>,
     /// Windows.
-    pub maintenance: Vec<MaintenanceSpec>,
+    pub maintenance: Arc<[Window]>,
     /// Who is told.
     pub alerting: AlertingSpec,
     /// Politeness.
-    pub budgets: BudgetsSpec,
+    pub budgets: BudgetSpec,
     /// The listener.
     pub web: WebSpec,
     /// Where state is kept.
@@ -65,7 +68,7 @@ pub struct TargetConfig {
     /// The plan's name.
     pub plan_name: Arc<str>,
     /// The plan.
-    pub plan: PlanSpec,
+    pub plan: Arc<Plan>,
     /// Rule profiles.
     pub profile: Vec<String>,
     /// Ranges in place of a rule's own.
@@ -78,32 +81,8 @@ pub struct TargetConfig {
     pub max_addresses: usize,
 }
 
-/// Rule to operator to value.
-pub type Ranges = BTreeMap<String, BTreeMap<String, Value>>;
-
-/// How often and how.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum PlanSpec {
-    /// By crontab(5).
-    Cron {
-        /// The expression as written.
-        expression: String,
-        /// An IANA name; UTC if `None`.
-        time_zone: Option<String>,
-    },
-    /// With a guarantee.
-    Detect {
-        /// The window.
-        within: Duration,
-        /// The share of connections, between 0 and 1.
-        prevalence: f64,
-        /// Between 0 and 1.
-        confidence: f64,
-    },
-    /// At an interval.
-    Every(Duration),
-}
+/// Rule to range: `{tls-certificate-expiry: {min: 21d}}`.
+pub type Ranges = BTreeMap<String, Value>;
 
 /// Repeat samples after a first breach.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -132,15 +111,6 @@ pub struct SourceConfig {
     pub(super) overrides: Overrides,
 }
 
-/// Which rules apply.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RulesSpec {
-    /// The operator's own packs.
-    pub packs: Vec<TextFile>,
-    /// Rules that do not apply.
-    pub disable: Vec<String>,
-}
-
 /// An accepted risk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExceptionSpec {
@@ -156,19 +126,6 @@ pub struct ExceptionSpec {
     pub approved_by: String,
     /// The last day it holds.
     pub until: NaiveDate,
-}
-
-/// A maintenance window.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MaintenanceSpec {
-    /// When it opens; always [`PlanSpec::Cron`].
-    pub opens: PlanSpec,
-    /// How long it is open.
-    pub lasts: Duration,
-    /// Labels that a target must have; all targets if empty.
-    pub targets: Labels,
-    /// What it does.
-    pub effect: Effect,
 }
 
 /// Who is told.
@@ -191,46 +148,6 @@ pub struct ReceiverSpec {
     pub http: HttpClientSpec,
     /// The key that signs the body; webhooks only.
     pub hmac: Option<Secret>,
-}
-
-/// Connections or queries begun a second.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BudgetsSpec {
-    /// To one address.
-    pub per_address: Limit,
-    /// To one /24 or /48.
-    pub per_network: Limit,
-    /// Altogether.
-    pub total: Limit,
-}
-
-impl Default for BudgetsSpec {
-    fn default() -> Self {
-        Self {
-            per_address: Limit::PerProbe(PER_ADDRESS.into()),
-            per_network: Limit::Shared(50.0),
-            total: Limit::Shared(200.0),
-        }
-    }
-}
-
-/// A rate, or one for each probe.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Limit {
-    /// One for each; a probe that is not there has no limit of its own here.
-    PerProbe(BTreeMap<ProbeKind, f64>),
-    /// One value that serves all probes.
-    Shared(f64),
-}
-
-impl Limit {
-    /// The rate that a probe is held to.
-    pub fn of(&self, probe: ProbeKind) -> Option<f64> {
-        match self {
-            Self::PerProbe(rates) => rates.get(&probe).copied(),
-            Self::Shared(rate) => Some(*rate),
-        }
-    }
 }
 
 /// The listener.
@@ -306,17 +223,7 @@ pub enum DataDir {
     Path(PathBuf),
 }
 
-pub(super) const PER_ADDRESS: [(ProbeKind, f64); 4] = [
-    (ProbeKind::Tls, 2.0),
-    (ProbeKind::Http, 2.0),
-    (ProbeKind::Ports, 20.0),
-    (ProbeKind::Dns, 5.0),
-];
-
 /// The plan of a target that names none.
 pub(super) const DEFAULT_PLAN: &str = "default";
-
-/// What `default` is unless the file says otherwise.
-pub(super) const DEFAULT_EVERY: Duration = Duration::from_secs(15 * 60);
 
 pub(super) const DEFAULT_MAX_ADDRESSES: usize = 16;

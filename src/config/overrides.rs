@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::model::{
-    DEFAULT_EVERY, DEFAULT_MAX_ADDRESSES, DEFAULT_PLAN, PlanSpec, Ranges, RepeatSpec, TargetConfig,
-};
+use super::model::{DEFAULT_MAX_ADDRESSES, DEFAULT_PLAN, Ranges, RepeatSpec, TargetConfig};
+use crate::schedule::Plan;
 use crate::target::{
     ConnectTo, Endpoint, Labels, Pins, PortSet, ProbeKind, Settings, Target, TextFile,
 };
@@ -49,48 +48,34 @@ pub(crate) struct Overrides {
 impl Overrides {
     /// These over `base`: maps are joined, everything else is replaced.
     #[must_use]
-    pub(crate) fn over(&self, base: &Self) -> Self {
-        let this = self.clone();
-        let base = base.clone();
-        Self {
-            probes: this.probes.or(base.probes),
-            plan: this.plan.or(base.plan),
-            profile: this.profile.or(base.profile),
-            labels: joined(base.labels, this.labels),
-            ranges: joined(base.ranges, this.ranges),
-            samples: this.samples.or(base.samples),
-            agree: this.agree.or(base.agree),
-            within: this.within.or(base.within),
-            freshness: this.freshness.or(base.freshness),
-            pins: this.pins.or(base.pins),
-            connect_to: this.connect_to.or(base.connect_to),
-            server_name: this.server_name.or(base.server_name),
-            ca_file: this.ca_file.or(base.ca_file),
-            addresses: this.addresses.or(base.addresses),
-            dns_servers: this.dns_servers.or(base.dns_servers),
-            root_hints: this.root_hints.or(base.root_hints),
-            dns_port: this.dns_port.or(base.dns_port),
-            trust_anchor: this.trust_anchor.or(base.trust_anchor),
-            hosts_file: this.hosts_file.or(base.hosts_file),
-            hsts_preload_list: this.hsts_preload_list.or(base.hsts_preload_list),
-            ports: this.ports.or(base.ports),
-            rate: this.rate.or(base.rate),
-            concurrency: this.concurrency.or(base.concurrency),
-            timeout: this.timeout.or(base.timeout),
-            allow_networks: [base.allow_networks, this.allow_networks].concat(),
-            intrusive: this.intrusive.or(base.intrusive),
-            max_addresses: this.max_addresses.or(base.max_addresses),
+    pub(crate) fn over(mut self, base: &Self) -> Self {
+        macro_rules! either {
+            ($($key:ident)+) => {$(
+                if self.$key.is_none() {
+                    self.$key.clone_from(&base.$key);
+                }
+            )+};
         }
+        either!(probes plan profile samples agree within freshness pins connect_to server_name);
+        either!(ca_file addresses dns_servers root_hints dns_port trust_anchor hosts_file);
+        either!(hsts_preload_list ports rate concurrency timeout intrusive max_addresses);
+        for (name, value) in &base.labels {
+            self.labels.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        for (rule, range) in &base.ranges {
+            self.ranges.entry(rule.clone()).or_insert_with(|| range.clone());
+        }
+        self.allow_networks.splice(..0, base.allow_networks.iter().copied());
+        self
     }
 
     /// These over `base`, for one endpoint: a probe that is only inherited is left out where it
     /// must come to nothing.
     #[must_use]
-    pub(crate) fn for_endpoint(&self, base: &Self, endpoint: &Endpoint) -> Self {
+    pub(crate) fn for_endpoint(self, base: &Self, endpoint: &Endpoint) -> Self {
+        let inherits = self.probes.is_none();
         let mut joined = self.over(base);
-        if self.probes.is_none()
-            && let Some(probes) = &mut joined.probes
-        {
+        if let Some(probes) = joined.probes.as_mut().filter(|_| inherits) {
             let fitting = applicable(endpoint);
             probes.retain(|probe| fitting.contains(probe));
         }
@@ -102,11 +87,11 @@ impl Overrides {
     pub(crate) fn target(
         self,
         endpoint: Endpoint,
-        plans: &BTreeMap<Arc<str>, PlanSpec>,
+        plans: &BTreeMap<Arc<str>, Arc<Plan>>,
     ) -> TargetConfig {
         let probes = self.probes.unwrap_or_else(|| applicable(&endpoint));
-        let plan_name = self.plan.clone().unwrap_or_else(|| DEFAULT_PLAN.into());
-        let plan = plans.get(&plan_name).cloned().unwrap_or(PlanSpec::Every(DEFAULT_EVERY));
+        let plan_name = self.plan.unwrap_or_else(|| DEFAULT_PLAN.into());
+        let plan = plans.get(&plan_name).cloned().unwrap_or_default();
         let default = RepeatSpec::default();
         let repeat = RepeatSpec {
             samples: self.samples.unwrap_or(default.samples),
@@ -164,11 +149,6 @@ pub(crate) fn applicable(endpoint: &Endpoint) -> Vec<ProbeKind> {
             ProbeKind::Ports => true,
         })
         .collect()
-}
-
-fn joined<K: Ord, V>(mut base: BTreeMap<K, V>, over: BTreeMap<K, V>) -> BTreeMap<K, V> {
-    base.extend(over);
-    base
 }
 
 const DEFAULT_PROFILE: &str = "standard";

@@ -3,32 +3,18 @@
 use std::path::Path;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 use crate::inventory::{ResolverSpec, SourceSpec};
+use crate::schedule::{BudgetSpec, Effect};
 use crate::target::{Labels, ProbeKind};
+use crate::web::Right;
 
-/// A room next door that knows three rules and two profiles.
-struct Rooms;
-
-impl Checks for Rooms {
-    fn rules(&self) -> Option<Vec<String>> {
-        let rules = ["tls-certificate-expiry", "tls-legacy-protocol", "http-server-leak"];
-        Some(rules.map(str::to_owned).to_vec())
-    }
-
-    fn profiles(&self) -> Option<Vec<String>> {
-        Some(["standard", "strict"].map(str::to_owned).to_vec())
-    }
-
-    fn range_ok(&self, _: &str, operator: &str, value: &Value) -> Result<(), String> {
-        match (operator, value) {
-            ("min", Value::String(_)) => Ok(()),
-            _ => Err(format!("`{operator}` does not fit this measure")),
-        }
-    }
+fn now() -> DateTime<Utc> {
+    "2026-07-05T12:00:00Z".parse().expect("a time")
 }
 
 fn files() -> MemoryFiles {
@@ -42,7 +28,7 @@ fn files() -> MemoryFiles {
 }
 
 fn read(text: &str) -> Result<Config, Diagnostics> {
-    parse(text, Path::new("/etc/secchi/secchi.yaml"), &files(), &Rooms)
+    parse(text, Path::new("/etc/secchi/secchi.yaml"), &files(), now())
 }
 
 fn mistakes(text: &str) -> Vec<String> {
@@ -79,18 +65,19 @@ fn the_file_of_the_design_is_read_as_it_says() {
     let shop = config.target("https://shop.example.com").expect("the shop");
     assert_eq!(shop.probes, [ProbeKind::Tls, ProbeKind::Http]);
     assert_eq!(&*shop.plan_name, "sure");
-    let PlanSpec::Detect { within, prevalence, confidence } = shop.plan else { panic!("detect") };
-    assert_eq!((within.as_secs(), prevalence, confidence), (3600, 0.1, 0.99));
+    let sure = json!({"detect": {"within": "1h", "prevalence": "10%", "confidence": "99%"}});
+    assert_eq!(json!(shop.plan.spec()), sure);
     assert_eq!(shop.ranges["tls-certificate-expiry"]["min"], json!("21d"));
     assert_eq!(shop.target.labels["team"], "checkout");
     assert_eq!(shop.freshness, Some(Duration::from_secs(3 * 3600)));
     let old = config.target("old.example.com").expect("the old one");
     assert_eq!(old.probes, [ProbeKind::Tls, ProbeKind::Http, ProbeKind::Dns]);
     assert_eq!(&*old.plan_name, "fast");
-    assert_eq!(config.rules.packs.len(), 1);
+    assert!(config.rules.find("tls-legacy-protocol").is_some());
+    assert!(config.rules.find("http-server-leak").is_none(), "it is disabled");
     assert_eq!(config.exceptions[0].until.to_string(), "2027-01-31");
-    assert_eq!(config.maintenance[0].effect, Effect::Mute);
-    assert_eq!(config.budgets, BudgetsSpec::default());
+    assert_eq!(config.maintenance[0].effect(), Effect::Mute);
+    assert_eq!(config.budgets.compile(), BudgetSpec::default().compile());
     assert_eq!(config.web.tokens[0].may, [Right::Deploy]);
     assert_eq!(config.data.max_size, 10 << 30);
     assert_eq!(config.resolvers, ResolverSpec::System);
@@ -124,7 +111,7 @@ error: `203.0.113.7/24` has bits set beyond its prefix; did you mean 203.0.113.0
 1 | scope: {names: [\"*.example.com\"], networks: [203.0.113.7/24]}
   |                                              ^^^^^^^^^^^^^^
 
-error: plan `fast` has exactly one of every, cron and detect
+error: a plan has exactly one of `every`, `cron` and `detect`; this one has 2
  --> /etc/secchi/secchi.yaml:3:17
   |
 3 |   fast: {every: 5m, cron: \"0 2 * * *\"}
@@ -220,10 +207,10 @@ fn each_mistake_has_its_own_message() {
         ("targets: [{target: x.a.test, repeat: {samples: 2, agree: 3}}]", "`agree` lies between"),
         ("targets: [{target: x.a.test, pins: {x: {A: {}}}}]", "no operator"),
         ("targets: [{target: x.a.test, pins: {x: {A: {exat: y}}}}]", "unknown key `exat`"),
-        ("plans: {x: {cron: \"0 2 * *\"}}", "is no crontab(5) schedule"),
-        ("plans: {x: {cron: \"0 2 * * *\", time_zone: Europe/Pari}}", "there is no time zone"),
-        ("plans: {x: {every: 0s}}", "longer than 0"),
-        ("plans: {x: {}}", "exactly one of every, cron and detect"),
+        ("plans: {x: {cron: \"0 2 * *\"}}", "five fields"),
+        ("plans: {x: {cron: \"0 2 * * *\", time_zone: Europe/Pari}}", "did you mean Europe/Paris?"),
+        ("plans: {x: {every: 0s}}", "write 1s or more"),
+        ("plans: {x: {}}", "exactly one of `every`"),
         ("plans: {x: {detect: {within: 1h, prevalence: 110%, confidence: 99%}}}", "is no share"),
         ("rules: {disable: [tls-legacy-protocl]}", "there is no rule `tls-legacy-protocl`"),
         ("rules: {packs: [\"none/*.yaml\"]}", "no file matches"),
@@ -246,6 +233,14 @@ fn each_mistake_has_its_own_message() {
         ("alerting: {external_labels: {__x: y}}", "begin with __"),
         ("budgets: {per_address: {tsl: 2/s}}", "unknown key `tsl`"),
         ("budgets: {total: 0}", "a rate of 0"),
+        ("budgets: {total: {tls: 2/s}}", "`total` takes"),
+        ("budgets: {per_address: 2/d}", "`2/d` is no rate"),
+        ("maintenance: [{cron: \"0 3 * * 0\", lasts: 5s}]", "at least 1m"),
+        ("maintenance: [{cron: \"0 3 * * 8\", lasts: 2h}]", "8"),
+        ("maintenance: [{cron: \"0 3 * * 0\", lasts: 2h, targets: []}]", "matches nobody"),
+        ("maintenance: [{cron: \"0 3 * * 0\", lasts: 2h, targets: {env: \"[\"}}]", "no pattern"),
+        ("plans: {x: {detect: {within: 1m, prevalence: 0.1%, confidence: 99%}}}", "4603 samples"),
+        ("plans: {x: {every: 5m, time_zone: UTC}}", "`time_zone` belongs to `cron`"),
         ("web: {listen: \"127.0.0.1:0\"}", "no address to listen on"),
         ("web: {tokens: [{name: x, token_file: ci.token, may: [deplo]}]}", "`deplo` is none of"),
         ("data: {max_size: 10}", "`10` is no size"),
@@ -281,12 +276,12 @@ fn a_secret_is_found_in_the_credentials_directory_and_shown_nowhere() {
     files.credentials = Some("/run/creds".into());
     let text = "alerting: {alertmanagers: [{url: \"http://127.0.0.1:9093\", \
                 http_config: {basic_auth: {username: u, password_file: am.pass}}}]}\n";
-    let config = parse(text, Path::new("/etc/x.yaml"), &files, &NoChecks).expect("a config");
+    let config = parse(text, Path::new("/etc/x.yaml"), &files, now()).expect("a config");
     let (user, password) = config.alerting.alertmanagers[0].http.basic_auth.clone().expect("auth");
     assert_eq!((user.as_str(), password.expose()), ("u", "hunter2"));
     assert!(!format!("{config:?}").contains("hunter2"));
     files.credentials = None;
-    assert!(parse(text, Path::new("/etc/x.yaml"), &files, &NoChecks).is_err());
+    assert!(parse(text, Path::new("/etc/x.yaml"), &files, now()).is_err());
 }
 
 #[test]
@@ -297,6 +292,72 @@ fn what_surprises_without_being_wrong_is_a_note() {
     assert!(notes[0].contains("only pinned and own ports are scanned"), "{notes:?}");
     assert!(notes[1].contains("serves only health"), "{notes:?}");
     assert!(!config.notes.has_errors());
+}
+
+#[test]
+fn a_fault_in_a_plan_or_a_window_hides_no_other_in_it() {
+    let text = "\
+plans:
+  x: {cron: \"61 2 * * *\", time_zone: Nowhere}
+  y: {detect: {within: 1, prevalence: 110%, confidence: high}}
+maintenance:
+  - cron: \"0 25 * * *\"
+    time_zone: Nowhere
+    lasts: 5s
+    targets: []
+targets:
+  - {target: a.test, plan: x}
+";
+    let found = mistakes(text);
+    let places = ["2:13", "2:38", "3:24", "3:39", "3:57", "5:11", "6:16", "7:12", "8:14"];
+    assert_eq!(found.len(), places.len(), "{found:#?}");
+    for (found, place) in found.iter().zip(places) {
+        assert!(found.starts_with(&format!("{place} ")), "{place}: {found}");
+    }
+}
+
+#[test]
+fn windows_are_for_labels_names_or_all() {
+    let text = "\
+maintenance:
+  - {cron: \"0 12 * * *\", lasts: 1h, targets: {env: staging}, effect: pause}
+  - {cron: \"0 12 * * *\", lasts: 1h, targets: [\"a.*\", b.test]}
+  - {cron: \"0 12 * * *\", lasts: 1h, targets: a.test}
+  - {cron: \"0 12 * * *\", lasts: 1h}
+";
+    let config = read(text).map_err(|e| e.render(false)).expect("windows");
+    let staging = Labels::from([("env".to_owned(), "staging".to_owned())]);
+    let covers = |name: &str, labels: &Labels| {
+        let windows = config.maintenance.iter();
+        windows.map(|window| window.covers(now(), name, labels)).collect::<Vec<_>>()
+    };
+    assert_eq!(covers("a.test", &Labels::new()), [false, true, true, true]);
+    assert_eq!(covers("c.test", &staging), [true, false, false, true]);
+    assert_eq!(config.maintenance[0].effect(), Effect::Pause);
+}
+
+#[test]
+fn an_expired_exception_is_a_note_from_the_day_after_its_last() {
+    let with = |until: &str| {
+        let text = format!(
+            "targets: [{{target: a.test}}]\nexceptions: [{{rule: tls-legacy-protocol, target: \
+             a.test, reason: r, approved_by: c, until: {until}}}]\n"
+        );
+        read(&text).expect("a config").notes.notes().count()
+    };
+    assert_eq!((with("2026-07-04"), with("2026-07-05")), (1, 0));
+}
+
+#[test]
+fn names_whose_ports_may_be_scanned_in_part_are_one_note() {
+    let text = "\
+scope: {names: [\"*.a.test\"], networks: [10.0.0.0/8]}
+defaults: {probes: [ports]}
+targets: [{target: x.a.test}, {target: y.a.test}, {target: 10.0.0.1}]
+";
+    let config = read(text).expect("a config");
+    let notes: Vec<_> = config.notes.notes().map(|note| note.message.as_str()).collect();
+    assert!(matches!(notes[..], [note] if note.contains("2 named targets")), "{notes:?}");
 }
 
 #[test]
@@ -311,7 +372,7 @@ discovery: {file_sd: [{files: [x.json], plan: slow, labels: {team: web}}]}
     let labels = Labels::from([("service".to_owned(), "shop".to_owned())]);
     let found = config.target_from_discovery(0, "x.a.test:8443", &labels).expect("a target");
     assert_eq!(&*found.plan_name, "slow");
-    assert_eq!(found.plan, PlanSpec::Every(Duration::from_secs(3600)));
+    assert_eq!(json!(found.plan.spec()), json!({"every": "1h"}));
     let labels_of = |name: &str| found.target.labels.get(name).map(String::as_str);
     assert_eq!(labels_of("team"), Some("web"));
     assert_eq!((labels_of("env"), labels_of("service")), (Some("prod"), Some("shop")));

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -14,14 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::outside::Bounds;
 use super::population::{Change, Population, Wanted};
-use super::translate;
 use crate::config::{Config, TargetConfig};
 use crate::inventory::{Discovery, Group, Lookup, Refreshed, vanished};
 use crate::ledger::{Event, Ledger};
 use crate::rules::{RuleSet, Selection};
 use crate::sample::Unknown;
 use crate::sampler::{Last, Order};
-use crate::schedule::{Clock, Plan};
+use crate::schedule::Clock;
 use crate::telemetry::Metrics;
 
 /// What the keeper works with.
@@ -253,11 +251,7 @@ impl Keeper {
 /// Every target of config and discovery, ready to be sampled. Plans and selections are shared.
 fn wanted(state: &State) -> Vec<Wanted> {
     let config = &state.settings.config;
-    let mut shared = Shared {
-        rules: &state.settings.rules,
-        plans: BTreeMap::new(),
-        selections: BTreeMap::new(),
-    };
+    let mut shared = Shared { rules: &state.settings.rules, selections: BTreeMap::new() };
     let mut wanted: Vec<Wanted> = Vec::with_capacity(config.targets.len());
     let mut names = HashSet::new();
     for target in &config.targets {
@@ -287,14 +281,13 @@ fn wanted(state: &State) -> Vec<Wanted> {
 
 struct Shared<'a> {
     rules: &'a RuleSet,
-    plans: BTreeMap<Arc<str>, Arc<Plan>>,
     selections: BTreeMap<String, Selection>,
 }
 
 impl Shared<'_> {
     fn wanted(&mut self, config: TargetConfig) -> Option<Wanted> {
-        match self.parts(&config) {
-            Ok((plan, selection)) => Some(Wanted { config: Arc::new(config), plan, selection }),
+        match self.selection(&config) {
+            Ok(selection) => Some(Wanted { config: Arc::new(config), selection }),
             Err(error) => {
                 tracing::error!(target = %config.target.name, error, "a target cannot be sampled");
                 None
@@ -302,29 +295,20 @@ impl Shared<'_> {
         }
     }
 
-    fn parts(&mut self, config: &TargetConfig) -> Result<(Arc<Plan>, Selection), String> {
-        let plan = match self.plans.get(&config.plan_name) {
-            Some(plan) => Arc::clone(plan),
-            None => {
-                let plan = Arc::new(translate::plan(&config.plan)?);
-                self.plans.insert(Arc::clone(&config.plan_name), Arc::clone(&plan));
-                plan
-            }
-        };
-        let ranges: BTreeMap<String, Value> = translate::overrides(&config.ranges);
-        let key = format!("{:?}{ranges:?}", config.profile);
+    fn selection(&mut self, config: &TargetConfig) -> Result<Selection, String> {
+        let key = format!("{:?}{:?}", config.profile, config.ranges);
         let selection = match self.selections.get(&key) {
             Some(selection) => selection.clone(),
             None => {
                 let made = self
                     .rules
-                    .select(&config.profile, &ranges)
+                    .select(&config.profile, &config.ranges)
                     .map_err(|errors| errors.join("; "))?;
                 self.selections.insert(key, made.clone());
                 made
             }
         };
-        Ok((plan, selection))
+        Ok(selection)
     }
 }
 

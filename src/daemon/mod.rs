@@ -65,7 +65,7 @@ impl Source {
     /// Loads and checks the config; the error holds every mistake, rendered.
     pub fn load(&self) -> anyhow::Result<Config> {
         match self {
-            Self::File(path) => config::load(path, &translate::RoomChecks::default())
+            Self::File(path) => config::load(path, SystemClock.now())
                 .map_err(|mistakes| anyhow!("{}", mistakes.render(false).trim_end())),
             Self::Targets(targets, networks) => {
                 let options =
@@ -83,8 +83,7 @@ impl Source {
 pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     install_crypto();
     let config = Arc::new(options.source.load()?);
-    let rules = translate::rules(&config.rules).map_err(|errors| anyhow!("{errors:?}"))?;
-    let settings = Settings { config: Arc::clone(&config), rules: Arc::new(rules) };
+    let settings = Settings { config: Arc::clone(&config), rules: Arc::clone(&config.rules) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new().context("the metrics table")?);
     note_start(&metrics, clock.as_ref());
@@ -97,7 +96,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
 
     let bounds = Arc::new(bounds(&config)?);
-    let pacing = Arc::new(Pacing::new(Buckets::new(translate::budget(&config.budgets)), 1));
+    let pacing = Arc::new(Pacing::new(Buckets::new(config.budgets.compile()), 1));
     let outside = Outside { guard: bounds.clone(), pace: pacing.clone(), resolve: bounds.clone() };
     let tasks = TaskTracker::new();
     let (orders, sampler_orders) = mpsc::channel(256);
@@ -272,15 +271,8 @@ fn open_ledger(
 
 /// The listener's settings as the config has them.
 pub(crate) fn site_settings(config: &Config) -> web::Settings {
-    let right = |right: &config::Right| match right {
-        config::Right::Baseline => web::Right::Baseline,
-        config::Right::Deploy => web::Right::Deploy,
-        config::Right::Exception => web::Right::Exception,
-        config::Right::Reload => web::Right::Reload,
-        config::Right::Sample => web::Right::Sample,
-    };
     let token = |token: &config::TokenSpec| {
-        web::Token::new(&token.name, token.token.expose().as_bytes(), token.may.iter().map(right))
+        web::Token::new(&token.name, token.token.expose().as_bytes(), token.may.iter().copied())
     };
     web::Settings {
         tokens: config.web.tokens.iter().map(token).collect(),

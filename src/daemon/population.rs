@@ -13,7 +13,6 @@ use crate::inventory::{Family, Lookup, fixed_addresses, points};
 use crate::rules::Selection;
 use crate::sample::Unknown;
 use crate::sampler::{Entry, Repeat};
-use crate::schedule::Plan;
 use crate::target::{Host, Point, PointKey};
 
 /// A target ready to be sampled.
@@ -21,8 +20,6 @@ use crate::target::{Host, Point, PointKey};
 pub(super) struct Wanted {
     /// What the config says of it.
     pub(super) config: Arc<TargetConfig>,
-    /// Its plan, compiled; shared by all targets of the plan.
-    pub(super) plan: Arc<Plan>,
     /// Its rules; shared by all targets with the same profile and ranges.
     pub(super) selection: Selection,
 }
@@ -210,10 +207,10 @@ impl Member {
 
     fn entry(&self, point: Point) -> Entry {
         let config = &self.wanted.config;
-        let interval = self.wanted.plan.interval();
+        let interval = self.wanted.config.plan.interval();
         Entry {
             point,
-            plan: Arc::clone(&self.wanted.plan),
+            plan: Arc::clone(&self.wanted.config.plan),
             plan_name: Arc::clone(&config.plan_name),
             selection: self.wanted.selection.clone(),
             repeat: Repeat {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -49,8 +49,7 @@ impl Reloader {
         settings: Settings,
         stop: &CancellationToken,
     ) -> anyhow::Result<Running> {
-        let windows =
-            translate::windows(&settings.config.maintenance).map_err(|error| anyhow!(error))?;
+        let windows = Arc::clone(&settings.config.maintenance);
         let _ = self.orders.send(Order::Windows(Arc::clone(&windows))).await;
         self.record(&settings.config).await?;
         let alerts_stop = stop.child_token();
@@ -79,17 +78,17 @@ impl Reloader {
         let config =
             tokio::task::spawn_blocking(move || source.load()).await.context("loading")??;
         let config = Arc::new(config);
-        let rules = translate::rules(&config.rules).map_err(|errors| anyhow!("{errors:?}"))?;
-        let windows = translate::windows(&config.maintenance).map_err(|error| anyhow!(error))?;
+        let rules = Arc::clone(&config.rules);
+        let windows = Arc::clone(&config.maintenance);
         let resolver = Resolver::new(&config.resolvers, config.families)?;
         let own = config.targets.iter().flat_map(|target| &target.target.settings.dns_servers);
         let servers: Vec<_> = resolver.servers().iter().chain(own).map(SocketAddr::ip).collect();
         // From here on nothing can be refused any more.
         self.bounds.replace(config.scope.clone().with_resolvers(servers), resolver);
-        self.pacing.replace(Buckets::new(translate::budget(&config.budgets)));
+        self.pacing.replace(Buckets::new(config.budgets.compile()));
         self.withdraw_rules(&running.settings, &rules).await;
         self.record(&config).await?;
-        let settings = Settings { config, rules: Arc::new(rules) };
+        let settings = Settings { config, rules };
         let _ = self.orders.send(Order::Windows(Arc::clone(&windows))).await;
         let _ = self.keeper.send(settings.clone()).await;
         running.alerts_stop.cancel();

@@ -7,7 +7,6 @@ pub mod labels;
 mod points;
 mod resolver;
 mod scope;
-mod secret;
 
 pub use address::{AddressClass, canonical};
 pub use discovery::{
@@ -17,4 +16,3 @@ pub use discovery::{
 pub use points::{Points, fixed_addresses, points};
 pub use resolver::{Families, Family, Lookup, Resolver, ResolverError, ResolverSpec};
 pub use scope::{ContactKind, NameRule, Refusal, Scope, ScopeError, parse_network};
-pub use secret::Secret;

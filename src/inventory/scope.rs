@@ -1,5 +1,6 @@
 //! The scope: what may ever be contacted, whatever discovery, redirects or DNS answers say.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -13,7 +14,11 @@ use crate::target::{Endpoint, Host};
 /// Names and networks that may be contacted. An empty scope allows nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scope {
-    names: Vec<NameRule>,
+    /// Hosts of their own and wider rules are apart: without a `scope` block every target is a
+    /// host of its own, and there may be a hundred thousand.
+    exact: HashSet<String>,
+    below: HashSet<String>,
+    addresses: HashSet<IpAddr>,
     networks: Vec<IpNet>,
     resolvers: Vec<IpAddr>,
     /// Without a config file any public address that a redirect names may be contacted; then the
@@ -37,8 +42,14 @@ pub enum ContactKind {
 impl Scope {
     /// The scope of a config file.
     pub fn new(names: Vec<NameRule>, networks: Vec<IpNet>) -> Self {
-        let networks = networks.iter().map(IpNet::trunc).collect();
-        Self { names, networks, resolvers: Vec::new(), open: false }
+        let mut scope = Self::default();
+        for name in names {
+            scope.add_name(name);
+        }
+        for network in networks {
+            scope.add_network(network);
+        }
+        scope
     }
 
     /// The scope of a run without a config file: the targets, and hosts that a redirect or a
@@ -57,13 +68,28 @@ impl Scope {
     /// Adds a target by its exact name, or by its address where that is public.
     pub fn add_target(&mut self, target: &Endpoint) {
         match &target.host {
-            Host::Name(name) => self.names.push(NameRule::Exact(name.clone())),
+            Host::Name(name) => self.add_name(NameRule::Exact(name.clone())),
             Host::Address(address) => {
                 let address = canonical(*address);
                 if AddressClass::of(address) == AddressClass::Public {
-                    self.networks.push(address.into());
+                    self.addresses.insert(address);
                 }
             }
+        }
+    }
+
+    fn add_name(&mut self, rule: NameRule) {
+        match rule {
+            NameRule::Below(name) => self.below.insert(name),
+            NameRule::Exact(name) => self.exact.insert(name),
+        };
+    }
+
+    fn add_network(&mut self, network: IpNet) {
+        if network.prefix_len() == network.max_prefix_len() {
+            self.addresses.insert(network.addr());
+        } else {
+            self.networks.push(network.trunc());
         }
     }
 
@@ -76,14 +102,9 @@ impl Scope {
         self
     }
 
-    /// The names, as written.
-    pub fn names(&self) -> &[NameRule] {
-        &self.names
-    }
-
-    /// The networks.
-    pub fn networks(&self) -> &[IpNet] {
-        &self.networks
+    /// The networks; an address is one of its own.
+    pub fn networks(&self) -> impl Iterator<Item = IpNet> {
+        self.networks.iter().copied().chain(self.addresses.iter().map(|address| (*address).into()))
     }
 
     /// Whether a contact is allowed, judged by the address actually dialled. `host` is the name it
@@ -121,7 +142,9 @@ impl Scope {
         match &target.host {
             Host::Address(address) => self.permit(None, *address, ContactKind::Target),
             Host::Name(name) => {
-                let by_networks = self.names.is_empty() && !self.networks.is_empty();
+                let by_networks = self.exact.is_empty()
+                    && self.below.is_empty()
+                    && self.networks().next().is_some();
                 if self.open || self.covers(name) || by_networks {
                     return Ok(());
                 }
@@ -137,22 +160,23 @@ impl Scope {
 
     /// Whether a rule covers the name.
     pub fn covers(&self, name: &str) -> bool {
-        self.names.iter().any(|rule| rule.matches(name))
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        // The name itself matches no `*.` rule, and an empty label before the dot is no name.
+        let mut above = name.match_indices('.').filter(|(dot, _)| *dot > 0);
+        self.exact.contains(&name) || above.any(|(dot, _)| self.below.contains(&name[dot + 1..]))
     }
 
     /// Whether the networks allow the address (`true`), or it is public and names decide
     /// (`false`).
     fn is_public_or_listed(&self, address: IpAddr) -> Result<bool, Refusal> {
+        if self.addresses.contains(&address) {
+            return Ok(true);
+        }
         let mut containing = self.networks.iter().filter(|network| network.contains(&address));
         match AddressClass::of(address) {
             AddressClass::Public => Ok(containing.next().is_some()),
             // A wide network such as 0.0.0.0/0 never meant these.
-            AddressClass::Metadata => {
-                match containing.any(|n| n.prefix_len() == n.max_prefix_len()) {
-                    true => Ok(true),
-                    false => Err(Refusal::Metadata { address }),
-                }
-            }
+            AddressClass::Metadata => Err(Refusal::Metadata { address }),
             AddressClass::LinkLocal => match containing.any(is_within_link_local) {
                 true => Ok(true),
                 false => Err(Refusal::LinkLocal { address }),
@@ -172,25 +196,6 @@ pub enum NameRule {
     Below(String),
     /// The name alone: `example.com`.
     Exact(String),
-}
-
-impl NameRule {
-    /// Whether the rule covers the name, compared without case or last dot.
-    pub fn matches(&self, name: &str) -> bool {
-        let name = name.strip_suffix('.').unwrap_or(name);
-        match self {
-            Self::Exact(rule) => rule.eq_ignore_ascii_case(name),
-            Self::Below(rule) => {
-                let Some(at) = name.len().checked_sub(rule.len() + 1) else { return false };
-                let (Some(head), Some(tail)) = (name.get(..at), name.get(at + 1..)) else {
-                    return false;
-                };
-                !head.is_empty()
-                    && name.as_bytes().get(at) == Some(&b'.')
-                    && tail.eq_ignore_ascii_case(rule)
-            }
-        }
-    }
 }
 
 impl FromStr for NameRule {
@@ -348,12 +353,12 @@ mod tests {
 
     #[test]
     fn a_star_covers_any_depth_but_not_the_name_itself() {
-        let rule: NameRule = "*.Example.com".parse().expect("a rule");
+        let scope = scope(&["*.Example.com"], &[]);
         for name in ["a.example.com", "a.b.c.EXAMPLE.com.", "_dmarc.example.com"] {
-            assert!(rule.matches(name), "{name}");
+            assert!(scope.covers(name), "{name}");
         }
         for name in ["example.com", "badexample.com", ".example.com", "example.com.evil.test", ""] {
-            assert!(!rule.matches(name), "{name}");
+            assert!(!scope.covers(name), "{name}");
         }
     }
 
@@ -456,7 +461,7 @@ mod tests {
         #[test]
         fn name_rules_never_panic_and_read_back(text in "\\PC{0,40}", name in "\\PC{0,40}") {
             if let Ok(rule) = text.parse::<NameRule>() {
-                let _ = rule.matches(&name);
+                let _ = Scope::new(vec![rule.clone()], Vec::new()).covers(&name);
                 prop_assert_eq!(rule.to_string().parse::<NameRule>(), Ok(rule));
             }
         }

@@ -1,19 +1,16 @@
 //! The politeness budget as the config writes it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Budget, Rate};
 use crate::target::ProbeKind;
 
 /// Contacts begun: to one address, to one network (/24 or /48), and in all. A written value
 /// replaces the default; there is no second limit behind it.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, JsonSchema, PartialEq)]
+#[schemars(deny_unknown_fields, default)]
 pub struct BudgetSpec {
     /// To one address: one value for all probes, or one a probe.
     pub per_address: PerAddress,
@@ -74,43 +71,6 @@ impl Default for PerAddress {
     }
 }
 
-impl<'de> Deserialize<'de> for PerAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrEach;
-
-        impl<'de> Visitor<'de> for OneOrEach {
-            type Value = PerAddress;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a rate such as 2/s, or rates of tls, http, ports and dns")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<PerAddress, E> {
-                text.parse().map(PerAddress::One).map_err(E::custom)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PerAddress, A::Error> {
-                let mut rates = BTreeMap::new();
-                while let Some((probe, rate)) = map.next_entry()? {
-                    rates.insert(probe, rate);
-                }
-                Ok(PerAddress::Each(rates))
-            }
-        }
-
-        deserializer.deserialize_any(OneOrEach)
-    }
-}
-
-impl Serialize for PerAddress {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Each(rates) => rates.serialize(serializer),
-            Self::One(rate) => rate.serialize(serializer),
-        }
-    }
-}
-
 impl JsonSchema for PerAddress {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "PerAddress".into()
@@ -135,8 +95,7 @@ impl JsonSchema for PerAddress {
 mod tests {
     use super::*;
 
-    fn rates(json: &str) -> Vec<f64> {
-        let spec: BudgetSpec = serde_json::from_str(json).expect(json);
+    fn rates(spec: &BudgetSpec) -> Vec<f64> {
         let budget = spec.compile();
         let rest = [budget.per_network, budget.total].map(|rate| rate.expect("a rate"));
         budget.per_address.into_iter().chain(rest).map(Rate::hertz).collect()
@@ -144,30 +103,13 @@ mod tests {
 
     #[test]
     fn a_written_value_replaces_its_default_and_no_other() {
-        assert_eq!(rates("{}"), [2.0, 2.0, 20.0, 5.0, 50.0, 200.0]);
-        assert_eq!(rates(r#"{"per_address": "30/m"}"#), [0.5, 0.5, 0.5, 0.5, 50.0, 200.0]);
-        assert_eq!(
-            rates(r#"{"per_address": {"ports": "100/s"}, "total": "1/s"}"#),
-            [2.0, 2.0, 100.0, 5.0, 50.0, 1.0]
-        );
-    }
-
-    #[test]
-    fn what_is_no_budget_is_refused() {
-        for json in [
-            r#"{"per_address": {"ftp": "1/s"}}"#,
-            r#"{"per_adress": "1/s"}"#,
-            r#"{"total": "0/s"}"#,
-            r#"{"per_address": 2}"#,
-        ] {
-            assert!(serde_json::from_str::<BudgetSpec>(json).is_err(), "{json}");
-        }
-    }
-
-    #[test]
-    fn a_budget_reads_back_as_written() {
-        let json = r#"{"per_address":{"tls":"2/s"},"per_network":"50/s","total":"30/m"}"#;
-        let spec: BudgetSpec = serde_json::from_str(json).expect("a budget");
-        assert_eq!(serde_json::to_string(&spec).expect("json"), json);
+        let rate = |text: &str| text.parse::<Rate>().expect(text);
+        let per_address = |per_address| BudgetSpec { per_address, ..BudgetSpec::default() };
+        assert_eq!(rates(&BudgetSpec::default()), [2.0, 2.0, 20.0, 5.0, 50.0, 200.0]);
+        let one = per_address(PerAddress::One(rate("30/m")));
+        assert_eq!(rates(&one), [0.5, 0.5, 0.5, 0.5, 50.0, 200.0]);
+        let ports = BTreeMap::from([(ProbeKind::Ports, rate("100/s"))]);
+        let each = BudgetSpec { total: rate("1/s"), ..per_address(PerAddress::Each(ports)) };
+        assert_eq!(rates(&each), [2.0, 2.0, 100.0, 5.0, 50.0, 1.0]);
     }
 }

@@ -23,6 +23,14 @@ pub struct Plan {
     kind: Kind,
 }
 
+/// Once in a quarter of an hour: the plan of a target that names none.
+impl Default for Plan {
+    fn default() -> Self {
+        let spec = PlanSpec::every(Duration::from_secs(QUARTER.unsigned_abs()));
+        Self { spec, kind: Kind::Slots { length: QUARTER * SECOND, observations: None } }
+    }
+}
+
 /// One sample of a plan.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Slot {
@@ -243,6 +251,8 @@ fn seconds(count: i64) -> Duration {
 }
 
 const SECOND: i64 = 1_000_000_000;
+/// A quarter of an hour in seconds.
+const QUARTER: i64 = 15 * 60;
 const LEAP_YEAR: i64 = 366 * 86_400 * SECOND;
 const CENTURY: Duration = Duration::from_secs(36_525 * 86_400);
 const MOST_COUNTED: u64 = 10_000;

@@ -1,10 +1,9 @@
-//! Rates as people write them: `2/s`, `30/m`.
+//! Rates as people write them: `2/s`, `30/m`, or `2`, which is in a second.
 
 use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 /// How many contacts may be begun in a time.
@@ -34,13 +33,16 @@ impl FromStr for Rate {
     type Err = RateError;
 
     fn from_str(text: &str) -> Result<Self, RateError> {
-        let bad = || RateError(text.chars().take(40).collect());
-        let (count, unit) = text.split_once('/').ok_or_else(bad)?;
+        let bad = || RateError::NoRate(text.chars().take(40).collect());
+        let (count, unit) = text.split_once('/').unwrap_or((text, "s"));
         let (count, unit) = (count.trim(), unit.trim());
         if !count.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return Err(bad());
         }
         let count: f64 = count.parse().map_err(|_| bad())?;
+        if count == 0.0 {
+            return Err(RateError::Zero);
+        }
         let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(bad)?;
         Self::per_second(count / seconds).ok_or_else(bad)
     }
@@ -58,18 +60,6 @@ impl fmt::Display for Rate {
     }
 }
 
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl Serialize for Rate {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 impl JsonSchema for Rate {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Rate".into()
@@ -77,17 +67,24 @@ impl JsonSchema for Rate {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "type": "string",
-            "pattern": r"^[0-9]+(\.[0-9]+)? ?/ ?[smh]$",
-            "description": "contacts begun in a second, minute or hour, such as 2/s or 30/m",
+            "type": ["string", "number"],
+            "pattern": r"^[0-9]+(\.[0-9]+)?( ?/ ?[smh])?$",
+            "description": "contacts begun in a second (2, or 2/s), a minute (30/m) or an hour (9/h)",
         })
     }
 }
 
 /// No rate.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("`{0}` is no rate; write contacts in a second, minute or hour, such as 2/s or 30/m")]
-pub struct RateError(String);
+#[non_exhaustive]
+pub enum RateError {
+    /// Nothing that could be a rate, or one beyond the bounds.
+    #[error("`{0}` is no rate; write contacts in a second, minute or hour, such as 2/s or 30/m")]
+    NoRate(String),
+    /// Never.
+    #[error("a rate of 0 would never sample; leave the probe out instead")]
+    Zero,
+}
 
 #[cfg(test)]
 mod tests {
@@ -98,8 +95,11 @@ mod tests {
         for text in ["2/s", "30/m", "1/h", "7/m", "1000000/s"] {
             assert_eq!(text.parse::<Rate>().expect(text).to_string(), text);
         }
-        assert_eq!("60/m".parse::<Rate>().expect("a rate").to_string(), "1/s");
-        for text in ["", "2", "0/s", "2/d", "-1/s", "1e9/s", "2000000/s", "NaN/s", "/s", "inf/s"] {
+        for (text, read) in [("60/m", "1/s"), ("2", "2/s"), ("0.5", "30/m")] {
+            assert_eq!(text.parse::<Rate>().expect(text).to_string(), read);
+        }
+        assert_eq!("0/s".parse::<Rate>(), Err(RateError::Zero));
+        for text in ["", ".", "0", "2/d", "-1/s", "1e9/s", "2000000/s", "NaN/s", "/s", "inf/s"] {
             assert!(text.parse::<Rate>().is_err(), "{text}");
         }
     }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Timelike, Utc, Weekday};
 use chrono_tz::Tz;
 
-use super::{BudgetSpec, Plan, PlanSpec, Queue, Rate, Seed, WindowSpec};
+use super::{BudgetSpec, Plan, PlanSpec, Queue, Seed, WindowSpec};
 use crate::target::PointKey;
 
 const SEED: Seed = Seed(*b"one year of them");
@@ -39,12 +39,6 @@ fn the_config_of_the_design_is_read_from_yaml() {
     )
     .expect("plans");
     assert!(plans.len() == 3 && plans.values().all(|plan| plan.compile().is_ok()));
-    let budgets = "{per_address: {tls: 2/s, http: 2/s, ports: 20/s, dns: 5/s}, per_network: 50/s, \
-         total: 200/s}";
-    let budgets: BudgetSpec = serde_saphyr::from_str(budgets).expect("budgets");
-    assert_eq!(budgets.compile(), BudgetSpec::default().compile());
-    let one: BudgetSpec = serde_saphyr::from_str("per_address: 30/m").expect("budgets");
-    assert_eq!(one.compile().per_address.map(Rate::hertz), [0.5; 4]);
     let window = "{cron: \"0 3 * * 0\", lasts: 2h, targets: {env: staging}, effect: mute}";
     let window: WindowSpec = serde_saphyr::from_str(window).expect("a window");
     assert!(window.compile().is_ok());

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::fakes::*;
-use crate::alert::{Delivery, HttpSettings, Kind, Receiver, Secret, run};
+use crate::alert::{Delivery, HttpSettings, Kind, Receiver, run};
 use crate::ledger::AlertState::{Firing, Resolved};
 use crate::sample::Severity;
+use crate::target::Secret;
 
 struct Running {
     shutdown: CancellationToken,

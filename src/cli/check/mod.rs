@@ -18,15 +18,15 @@ use tokio::time::sleep;
 use self::report::Report;
 use super::screen;
 use super::switches::Switches;
-use crate::config::Config;
-use crate::daemon::{self, Bounds, Source, translate};
-use crate::inventory::{Families, Resolver, ResolverSpec, Scope, fixed_addresses, points};
+use crate::config::{AdHoc, Config, TargetConfig};
+use crate::daemon::{self, Bounds, Source};
+use crate::inventory::{Resolver, ResolverSpec, fixed_addresses, points};
 use crate::probe::dial::{Outside, Resolve};
-use crate::rules::{RuleSet, Selection};
+use crate::rules::Selection;
 use crate::sample::{Cause, Severity};
 use crate::sampler::{Judged, Pacing, Taker};
 use crate::schedule::{Buckets, Budget, Rate, SystemClock};
-use crate::target::{Endpoint, Host, Point, ProbeKind, Scheme, Settings, Span, Target};
+use crate::target::{Endpoint, Host, Point, ProbeKind, Scheme, Span, Target};
 use crate::telemetry::Metrics;
 
 #[derive(Debug, clap::Args)]
@@ -95,26 +95,30 @@ struct Check {
 
 impl Check {
     fn prepare(args: &Args) -> anyhow::Result<Self> {
-        let config = args.config.clone().map(|file| Source::File(file).load()).transpose()?;
-        let settings = Arc::new(args.switches.settings()?);
-        let targets: Vec<_> =
-            args.targets.iter().map(|endpoint| args.target(endpoint, &settings)).collect();
+        let bare = args.options()?.config(&args.targets);
+        let targets: Vec<_> = bare.targets.iter().map(|target| args.target(target)).collect();
         let asked = targets
             .iter()
             .flat_map(|(target, probes)| {
                 probes.iter().map(|probe| (target.name.to_string(), *probe))
             })
             .collect();
-        let rules = match &config {
-            Some(config) => {
-                translate::rules(&config.rules).map_err(|errors| anyhow!("{errors:?}"))?
+        let config = match &args.config {
+            Some(file) => {
+                let mut config = Source::File(file.clone()).load()?;
+                // The first --dns-server stands before the file's.
+                if bare.resolvers != ResolverSpec::System {
+                    config.resolvers = bare.resolvers;
+                }
+                config
             }
-            None => RuleSet::builtin(),
+            None => bare,
         };
-        let selection = rules
+        let selection = config
+            .rules
             .select(&args.profile, &Default::default())
             .map_err(|errors| anyhow!(errors.join("\n")))?;
-        let bounds = Arc::new(args.bounds(config.as_ref())?);
+        let bounds = Arc::new(args.bounds(&config)?);
         let pacing = Pacing::new(Buckets::new(args.budget()?), args.switches.concurrency);
         let taker = Taker {
             outside: Outside {
@@ -189,44 +193,35 @@ impl Check {
 }
 
 impl Args {
-    fn target(
-        &self,
-        endpoint: &Endpoint,
-        settings: &Arc<Settings>,
-    ) -> (Arc<Target>, Vec<ProbeKind>) {
-        let probes =
-            if self.probe.is_empty() { default_probes(endpoint) } else { self.probe.clone() };
-        let mut target = Target::new(endpoint.clone());
-        target.settings = Arc::clone(settings);
-        (Arc::new(target), probes)
+    fn options(&self) -> anyhow::Result<AdHoc> {
+        Ok(AdHoc {
+            allow_networks: self.switches.allow_network.clone(),
+            settings: self.switches.settings()?,
+            ..AdHoc::default()
+        })
     }
 
-    fn bounds(&self, config: Option<&Config>) -> anyhow::Result<Bounds> {
-        let servers = self.switches.dns_servers();
-        let resolver = match (servers.first(), config) {
-            (Some(first), _) => {
-                Resolver::new(&ResolverSpec::Servers(vec![*first]), Families::default())
-            }
-            (None, Some(config)) => Resolver::new(&config.resolvers, config.families),
-            (None, None) => Resolver::new(&ResolverSpec::System, Families::default()),
-        };
-        let resolver = resolver.context("name resolution")?;
-        let scope = match config {
-            Some(config) => config.scope.clone(),
-            None => Scope::of_targets(&self.targets, self.switches.allow_network.clone()),
-        };
-        let known = resolver.servers().iter().chain(servers).map(SocketAddr::ip);
-        let scope = scope.with_resolvers(known.collect::<Vec<_>>());
-        Ok(Bounds::new(scope, resolver))
+    fn target(&self, config: &TargetConfig) -> (Arc<Target>, Vec<ProbeKind>) {
+        let default = || default_probes(&config.target.endpoint);
+        let probes = if self.probe.is_empty() { default() } else { self.probe.clone() };
+        (Arc::clone(&config.target), probes)
+    }
+
+    fn bounds(&self, config: &Config) -> anyhow::Result<Bounds> {
+        let resolver =
+            Resolver::new(&config.resolvers, config.families).context("name resolution")?;
+        let known = resolver.servers().iter().chain(&self.switches.dns_server);
+        let known: Vec<_> = known.map(SocketAddr::ip).collect();
+        Ok(Bounds::new(config.scope.clone().with_resolvers(known), resolver))
     }
 
     /// `--rate` replaces every budget of the run.
     fn budget(&self) -> anyhow::Result<Budget> {
         let rate = |hertz: f64| {
-            Rate::per_second(hertz).ok_or_else(|| anyhow!("--rate {hertz} is out of range"))
+            Rate::per_second(hertz).ok_or_else(|| anyhow!("{hertz} a second is out of range"))
         };
-        if let Some(hertz) = self.switches.rate {
-            return Ok(Budget::flat(rate(hertz)?));
+        if let Some(rate) = self.switches.rate {
+            return Ok(Budget::flat(rate));
         }
         let mut budget = Budget::flat(rate(100.0)?);
         budget.per_address[ProbeKind::Ports as usize] = rate(1000.0)?;

@@ -1,6 +1,6 @@
-//! The smaller blocks: exceptions, budgets, the listener, the data folder, who we are.
+//! The smaller blocks: exceptions, the listener, the data folder, who we are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,27 +8,24 @@ use chrono::NaiveDate;
 
 use super::{Known, shared};
 use crate::config::at::At;
-use crate::config::context::{Context, parse_rate};
+use crate::config::context::{Context, word};
 use crate::config::diagnostics::did_you_mean;
-use crate::config::file::{Budgets, Data, File, PerProbe, Right, Token, Web};
+use crate::config::file::{Data, Exception, Token, Web};
 use crate::config::files::MAX_FILE;
-use crate::config::model::{
-    BudgetsSpec, DataDir, DataSpec, ExceptionSpec, Limit, PER_ADDRESS, TargetConfig, TokenSpec,
-    WebSpec,
-};
+use crate::config::model::{DataDir, DataSpec, ExceptionSpec, TargetConfig, TokenSpec, WebSpec};
 use crate::inventory::labels::check_value;
 use crate::target::Endpoint;
 
 pub(super) fn exceptions(
     context: &mut Context<'_>,
-    file: &File,
+    blocks: &[At<Exception>],
     targets: &[TargetConfig],
+    discovers: bool,
     known: &Known,
 ) -> Vec<ExceptionSpec> {
     let names: BTreeSet<&str> = targets.iter().map(|target| &*target.target.name).collect();
-    let discovers = !file.discovery.file_sd.is_empty() || !file.discovery.http_sd.is_empty();
     let mut checked = Vec::new();
-    for At { value, .. } in &file.exceptions {
+    for At { value, .. } in blocks {
         known.rule(context, &value.rule);
         for (at, name) in [(&value.reason, "reason"), (&value.approved_by, "approved_by")] {
             if at.value.trim().is_empty() {
@@ -53,6 +50,10 @@ pub(super) fn exceptions(
             context.error(&value.until.span, message);
             continue;
         };
+        if until < context.now.date_naive() {
+            let message = "this exception has expired; what it covered is told again";
+            context.note(&value.until.span, message);
+        }
         checked.push(ExceptionSpec {
             rule: value.rule.value.clone(),
             target,
@@ -63,38 +64,6 @@ pub(super) fn exceptions(
         });
     }
     checked
-}
-
-pub(super) fn budgets(context: &mut Context<'_>, block: &Budgets) -> BudgetsSpec {
-    let default = BudgetsSpec::default();
-    BudgetsSpec {
-        // A probe that is not said keeps its default to one address.
-        per_address: limit(context, block.per_address.as_ref(), &PER_ADDRESS)
-            .unwrap_or(default.per_address),
-        per_network: limit(context, block.per_network.as_ref(), &[]).unwrap_or(default.per_network),
-        total: limit(context, block.total.as_ref(), &[]).unwrap_or(default.total),
-    }
-}
-
-fn limit(
-    context: &mut Context<'_>,
-    block: Option<&PerProbe>,
-    defaults: &[(crate::target::ProbeKind, f64)],
-) -> Option<Limit> {
-    match block? {
-        PerProbe::One(at) => context.read(&at.span, parse_rate(&at.value)).map(Limit::Shared),
-        PerProbe::Each(each) => {
-            let mut rates: BTreeMap<_, _> = defaults.iter().copied().collect();
-            for (probe, at) in each {
-                let rate = context.read(&at.span, parse_rate(&at.value));
-                // A key that is no probe was reported with the file's structure.
-                if let (Ok(probe), Some(rate)) = (probe.parse(), rate) {
-                    rates.insert(probe, rate);
-                }
-            }
-            Some(Limit::PerProbe(rates))
-        }
-    }
 }
 
 pub(super) fn web(context: &mut Context<'_>, block: &Web) -> WebSpec {
@@ -147,7 +116,7 @@ fn tokens(context: &mut Context<'_>, tokens: &[At<Token>]) -> Vec<TokenSpec> {
             context.error(&value.name.span, format!("token `{name}` may do nothing"));
         }
         // A word that is no right was reported with the file's structure.
-        let may = value.may.iter().filter_map(|at| right(&at.value)).collect();
+        let may = value.may.iter().filter_map(|at| word(&at.value)).collect();
         let Some(token) = context.secret(&value.token_file) else { continue };
         if token.expose().len() < MIN_TOKEN {
             let message = format!("a token has at least {MIN_TOKEN} characters");
@@ -156,17 +125,6 @@ fn tokens(context: &mut Context<'_>, tokens: &[At<Token>]) -> Vec<TokenSpec> {
         checked.push(TokenSpec { name, token, may });
     }
     checked
-}
-
-fn right(word: &str) -> Option<Right> {
-    Some(match word {
-        "baseline" => Right::Baseline,
-        "deploy" => Right::Deploy,
-        "exception" => Right::Exception,
-        "reload" => Right::Reload,
-        "sample" => Right::Sample,
-        _ => return None,
-    })
 }
 
 pub(super) fn data(context: &mut Context<'_>, block: &Data) -> DataSpec {

@@ -5,22 +5,24 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::Known;
 use crate::config::at::At;
-use crate::config::context::{Context, parse_rate, parse_server};
+use crate::config::context::{Context, parse_server};
 use crate::config::diagnostics::did_you_mean;
 use crate::config::file::{Keys, Many};
 use crate::config::files::{MAX_FILE, MAX_LIST};
-use crate::config::model::PlanSpec;
 use crate::config::overrides::Overrides;
 use crate::config::pins::parse_expectations;
 use crate::inventory::parse_network;
+use crate::schedule::{Plan, Rate};
 use crate::target::{Host, Pins, PortSet, ProbeKind};
 
 pub(super) fn check(
     context: &mut Context<'_>,
     keys: &Keys,
-    plans: &BTreeMap<Arc<str>, PlanSpec>,
+    plans: &BTreeMap<Arc<str>, Arc<Plan>>,
     known: &Known,
 ) -> Overrides {
     let mut checked = Overrides {
@@ -54,7 +56,7 @@ fn probes(context: &mut Context<'_>, list: &Many) -> Vec<ProbeKind> {
 fn plan(
     context: &mut Context<'_>,
     at: &At<String>,
-    plans: &BTreeMap<Arc<str>, PlanSpec>,
+    plans: &BTreeMap<Arc<str>, Arc<Plan>>,
 ) -> Option<Arc<str>> {
     if let Some((name, _)) = plans.get_key_value(at.value.as_str()) {
         return Some(Arc::clone(name));
@@ -80,11 +82,11 @@ fn ranges(context: &mut Context<'_>, keys: &Keys, known: &Known, checked: &mut O
             context.error(&operators.span, format!("the range of `{rule}` has no operator"));
         }
         for (operator, value) in &operators.value {
-            let fine = context.checks.range_ok(rule, operator, &value.value);
+            let fine = known.range(rule, operator, &value.value);
             context.read(&value.span, fine);
         }
         let values = operators.value.iter().map(|(op, at)| (op.clone(), at.value.clone()));
-        checked.ranges.insert(rule.clone(), values.collect());
+        checked.ranges.insert(rule.clone(), Value::Object(values.collect()));
     }
 }
 
@@ -114,7 +116,7 @@ fn switches(context: &mut Context<'_>, keys: &Keys, checked: &mut Overrides) {
         read_each(context, keys.allow_network.as_ref(), parse_network).unwrap_or_default();
     checked.server_name = keys.server_name.as_ref().and_then(|at| server_name(context, at));
     checked.ports = keys.ports.as_ref().and_then(|list| ports(context, list));
-    checked.rate = keys.rate.as_ref().and_then(|at| context.read(&at.span, parse_rate(&at.value)));
+    checked.rate = keys.rate.as_ref().and_then(|at| context.parse(at)).map(Rate::hertz);
     checked.timeout = keys.timeout.as_ref().and_then(|at| context.duration(at));
     checked.intrusive = keys.intrusive.as_ref().map(|at| at.value);
     let positive = |context: &mut Context<'_>, at: &Option<At<u16>>, name: &str| {

@@ -9,34 +9,53 @@ mod targets;
 
 pub(super) use targets::refusal;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::Value;
+
+use super::at::At;
 use super::context::Context;
-use super::file::File;
-use super::model::{Config, RulesSpec};
+use super::diagnostics::did_you_mean;
+use super::file::{self, File};
+use super::model::Config;
+use super::overrides::Overrides;
 use crate::inventory::{Families, ResolverSpec};
+use crate::rules::RuleSet;
+use crate::schedule::Plan;
 
 /// Checks the file. The config is only good if the context has no errors.
-pub(super) fn check(context: &mut Context<'_>, file: &File, path: &std::path::Path) -> Config {
-    let rules = rules(context, file);
-    let known = Known::of(context);
-    for disabled in &file.rules.disable {
-        known.rule(context, disabled);
-    }
+pub(super) fn check(context: &mut Context<'_>, file: File, path: &std::path::Path) -> Config {
+    let (known, rules) = Known::of(context, &file.rules);
     let plans = plans::check(context, &file.plans);
-    let defaults = keys::check(context, &file.defaults.keys(), &plans, &known);
-    let (resolvers, families) = (resolvers(context, file), families(context, file));
-    let targets = targets::check(context, file, &defaults, &plans, &known, &resolvers);
+    let (resolvers, families) = (resolvers(context, &file), families(context, &file));
+    let defaults = keys::check(context, &file.defaults.into_keys(), &plans, &known);
+    let shelf = Shelf { defaults: &defaults, plans: &plans, known: &known };
+    let first_source = file.discovery.first();
+    let discovery = targets::discovery(context, file.discovery, &shelf);
+    let sites = targets::Sites {
+        scope: file.scope.as_ref(),
+        targets: file.targets,
+        discovery: &discovery,
+        first_source: first_source.clone(),
+    };
+    let found = targets::check(context, sites, &shelf, &resolvers);
     Config {
         path: path.to_owned(),
-        scope: targets.scope,
-        exceptions: blocks::exceptions(context, file, &targets.targets, &known),
-        targets: targets.targets,
-        discovery: targets.discovery,
-        rules,
+        scope: found.scope,
+        exceptions: blocks::exceptions(
+            context,
+            &file.exceptions,
+            &found.targets,
+            first_source.is_some(),
+            &known,
+        ),
+        targets: found.targets,
+        discovery,
+        rules: Arc::new(rules),
         maintenance: plans::maintenance(context, &file.maintenance),
         alerting: alerting::check(context, &file.alerting),
-        budgets: blocks::budgets(context, &file.budgets),
+        budgets: plans::budgets(context, &file.budgets),
         web: blocks::web(context, &file.web),
         data: blocks::data(context, &file.data),
         resolvers,
@@ -49,44 +68,75 @@ pub(super) fn check(context: &mut Context<'_>, file: &File, path: &std::path::Pa
     }
 }
 
-/// What other rooms know, asked once.
-pub(super) struct Known {
-    rules: Option<Vec<String>>,
-    profiles: Option<Vec<String>>,
+/// What every target is read with.
+struct Shelf<'a> {
+    defaults: &'a Overrides,
+    plans: &'a BTreeMap<Arc<str>, Arc<Plan>>,
+    known: &'a Known,
+}
+
+/// The words of the rules room: every rule, also those that are disabled, and every profile.
+struct Known {
+    all: RuleSet,
+    rules: BTreeSet<String>,
+    profiles: BTreeSet<String>,
 }
 
 impl Known {
-    pub(super) fn of(context: &Context<'_>) -> Self {
-        Self { rules: context.checks.rules(), profiles: context.checks.profiles() }
+    /// The words, and the rules that apply.
+    fn of(context: &mut Context<'_>, block: &file::Rules) -> (Self, RuleSet) {
+        let packs = packs(context, block);
+        let all = RuleSet::load(&packs, &[]).unwrap_or_else(|faults| {
+            let span = block.packs.first().map(|at| at.span.clone()).unwrap_or_default();
+            for fault in faults {
+                context.error(&span, fault.to_string());
+            }
+            RuleSet::builtin()
+        });
+        let known = Self {
+            rules: all.rules().iter().map(|rule| rule.id.to_string()).collect(),
+            profiles: all.profiles().into_iter().map(str::to_owned).collect(),
+            all,
+        };
+        let known_ones = block.disable.iter().filter(|at| known.rule(context, at));
+        let disable: Vec<String> = known_ones.map(|at| at.value.clone()).collect();
+        let rules = match disable.is_empty() {
+            true => known.all.clone(),
+            // Packs with faults were reported.
+            false => RuleSet::load(&packs, &disable).unwrap_or_default(),
+        };
+        (known, rules)
     }
 
-    fn rule(&self, context: &mut Context<'_>, at: &super::at::At<String>) -> bool {
-        Self::word(context, at, self.rules.as_deref(), "rule")
+    /// Whether an operator and its value fit the rule's measure.
+    fn range(&self, rule: &str, operator: &str, value: &Value) -> Result<(), String> {
+        let range = serde_json::json!({ operator: value });
+        let overrides = BTreeMap::from([(rule.to_owned(), range)]);
+        self.all.select(&[], &overrides).map(drop).map_err(|errors| errors.join("; "))
     }
 
-    fn profile(&self, context: &mut Context<'_>, at: &super::at::At<String>) -> bool {
-        Self::word(context, at, self.profiles.as_deref(), "profile")
+    fn rule(&self, context: &mut Context<'_>, at: &At<String>) -> bool {
+        word(context, at, &self.rules, "rule")
     }
 
-    fn word(
-        context: &mut Context<'_>,
-        at: &super::at::At<String>,
-        known: Option<&[String]>,
-        what: &str,
-    ) -> bool {
-        let Some(known) = known else { return true };
-        if known.contains(&at.value) {
-            return true;
-        }
-        let help = super::diagnostics::did_you_mean(&at.value, known.iter().map(String::as_str));
-        context.error_with(&at.span, format!("there is no {what} `{}`", at.value), help);
-        false
+    fn profile(&self, context: &mut Context<'_>, at: &At<String>) -> bool {
+        word(context, at, &self.profiles, "profile")
     }
 }
 
-fn rules(context: &mut Context<'_>, file: &File) -> RulesSpec {
+fn word(context: &mut Context<'_>, at: &At<String>, known: &BTreeSet<String>, what: &str) -> bool {
+    if known.contains(&at.value) {
+        return true;
+    }
+    let help = did_you_mean(&at.value, known.iter().map(String::as_str));
+    context.error_with(&at.span, format!("there is no {what} `{}`", at.value), help);
+    false
+}
+
+/// The operator's packs: path and text.
+fn packs(context: &mut Context<'_>, block: &file::Rules) -> Vec<(String, Arc<str>)> {
     let mut packs = Vec::new();
-    for pattern in &file.rules.packs {
+    for pattern in &block.packs {
         let full = context.path(&pattern.value).to_string_lossy().into_owned();
         let found = match context.files.glob(&full) {
             Ok(found) => found,
@@ -99,18 +149,12 @@ fn rules(context: &mut Context<'_>, file: &File) -> RulesSpec {
             context.error(&pattern.span, format!("no file matches {full}"));
         }
         for pack in found {
-            let at = pattern.with(pack.to_string_lossy().into_owned());
-            packs.extend(context.text_file(&at, super::files::MAX_FILE));
+            let path = pack.to_string_lossy().into_owned();
+            let text = context.text_file(&pattern.with(path.clone()), super::files::MAX_FILE);
+            packs.extend(text.map(|file| (path, file.text)));
         }
     }
-    if let Err(faults) = context.checks.packs(&packs) {
-        let span = file.rules.packs.first().map(|at| at.span.clone()).unwrap_or_default();
-        for fault in faults {
-            context.error(&span, fault);
-        }
-    }
-    let disable = file.rules.disable.iter().map(|at| at.value.clone()).collect();
-    RulesSpec { packs, disable }
+    packs
 }
 
 fn resolvers(context: &mut Context<'_>, file: &File) -> ResolverSpec {

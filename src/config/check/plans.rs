@@ -1,124 +1,163 @@
-//! Plans and windows. Their shape is checked here; what a cron line or a guarantee means is
-//! schedule's to know, through [`Checks::plan_ok`](crate::config::Checks::plan_ok).
+//! Plans, windows and budgets. What they mean is schedule's to know; here its faults get a place.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::at::At;
-use crate::config::context::Context;
-use crate::config::file::{Effect, Maintenance, Plan};
-use crate::config::model::{DEFAULT_EVERY, DEFAULT_PLAN, MaintenanceSpec, PlanSpec};
+use crate::config::context::{Context, word};
+use crate::config::file::{Budgets, Detect, EachOrMany, Maintenance, Plan as Block};
+use crate::config::model::DEFAULT_PLAN;
+use crate::schedule::{
+    BudgetSpec, DetectSpec, Matcher, PerAddress, Plan, PlanSpec, Rate, Window, WindowSpec,
+};
+use crate::target::Span;
 
 pub(super) fn check(
     context: &mut Context<'_>,
-    plans: &BTreeMap<String, At<Plan>>,
-) -> BTreeMap<Arc<str>, PlanSpec> {
-    let mut checked = BTreeMap::new();
-    checked.insert(Arc::from(DEFAULT_PLAN), PlanSpec::Every(DEFAULT_EVERY));
-    for (name, plan) in plans {
+    blocks: &BTreeMap<String, At<Block>>,
+) -> BTreeMap<Arc<str>, Arc<Plan>> {
+    let mut checked = BTreeMap::from([(Arc::from(DEFAULT_PLAN), Arc::default())]);
+    for (name, block) in blocks {
         // A plan that could not be read still has its name, or each of its users would be an
         // error of its own.
-        let spec = spec(context, name, plan).unwrap_or(PlanSpec::Every(DEFAULT_EVERY));
-        checked.insert(Arc::from(name.as_str()), spec);
+        let plan = plan(context, block).unwrap_or_default();
+        checked.insert(Arc::from(name.as_str()), Arc::new(plan));
     }
     checked
 }
 
-fn spec(context: &mut Context<'_>, name: &str, at: &At<Plan>) -> Option<PlanSpec> {
-    let Plan { every, cron, time_zone, detect } = &at.value;
-    let kinds = [every.is_some(), cron.is_some(), detect.is_some()];
-    let first = every.as_ref().or(cron.as_ref()).map(|at| &at.span);
-    let span = detect.as_ref().map(|at| &at.span).or(first).unwrap_or(&at.span).clone();
-    if kinds.iter().filter(|is| **is).count() != 1 {
-        let message = format!("plan `{name}` has exactly one of every, cron and detect");
-        context.error(&span, message);
+fn plan(context: &mut Context<'_>, at: &At<Block>) -> Option<Plan> {
+    let block = &at.value;
+    let text = |at: &Option<At<String>>| at.as_ref().map(|at| at.value.clone());
+    let every = block.every.as_ref().map(|at| context.parse::<Span>(at));
+    let guarantee = block.detect.as_ref().map(|at| detect(context, &at.value));
+    if every == Some(None) || guarantee == Some(None) {
         return None;
     }
-    if let (Some(zone), None) = (time_zone, cron) {
-        context.error(&zone.span, "`time_zone` belongs to `cron`");
-        return None;
+    let mut spec = PlanSpec {
+        every: every.flatten(),
+        cron: text(&block.cron),
+        time_zone: text(&block.time_zone),
+        detect: guarantee.flatten(),
+    };
+    let mut is_fine = true;
+    loop {
+        let error = match spec.compile() {
+            Ok(plan) => return is_fine.then_some(plan),
+            Err(error) => error,
+        };
+        is_fine = false;
+        let key = error.key();
+        let span = match key {
+            "every" => place(block.every.as_ref()),
+            "cron" => place(block.cron.as_ref()),
+            "time_zone" => place(block.time_zone.as_ref()),
+            "detect" => place(block.detect.as_ref()),
+            _ => None,
+        };
+        context.error(&span.unwrap_or_else(|| at.span.clone()), error.to_string());
+        // A fault at one key hides none at another.
+        match key {
+            "time_zone" => spec.time_zone = None,
+            _ => return None,
+        }
     }
-    let spec = match (every, cron, detect) {
-        (Some(every), ..) => {
-            let interval = context.duration(every)?;
-            if interval < MIN_INTERVAL {
-                context.error(&every.span, "an interval is at least 1s");
+}
+
+fn detect(context: &mut Context<'_>, block: &Detect) -> Option<DetectSpec> {
+    let within = context.parse(&block.within);
+    let prevalence = context.parse(&block.prevalence);
+    let confidence = context.parse(&block.confidence);
+    Some(DetectSpec { within: within?, prevalence: prevalence?, confidence: confidence? })
+}
+
+pub(super) fn maintenance(context: &mut Context<'_>, blocks: &[At<Maintenance>]) -> Arc<[Window]> {
+    blocks.iter().filter_map(|at| window(context, at)).collect()
+}
+
+fn window(context: &mut Context<'_>, at: &At<Maintenance>) -> Option<Window> {
+    let block = &at.value;
+    let lasts = context.parse::<Span>(&block.lasts);
+    let mut is_fine = lasts.is_some();
+    let mut spec = WindowSpec {
+        cron: block.cron.value.clone(),
+        time_zone: block.time_zone.as_ref().map(|at| at.value.clone()),
+        lasts: lasts.unwrap_or(AN_HOUR),
+        targets: block.targets.as_ref().map(matcher).unwrap_or_default(),
+        // A word that is no effect was reported with the file's structure.
+        effect: block.effect.as_ref().and_then(|at| word(&at.value)).unwrap_or_default(),
+    };
+    loop {
+        let error = match spec.compile() {
+            Ok(window) => return is_fine.then_some(window),
+            Err(error) => error,
+        };
+        is_fine = false;
+        // A fault at one key hides none at another.
+        let span = match error.key() {
+            "lasts" => {
+                spec.lasts = AN_HOUR;
+                Some(block.lasts.span.clone())
+            }
+            "targets" => {
+                spec.targets = Matcher::default();
+                block.targets.as_ref().map(|at| at.span().clone())
+            }
+            "time_zone" if spec.time_zone.take().is_some() => place(block.time_zone.as_ref()),
+            "cron" if spec.cron != DAILY => {
+                DAILY.clone_into(&mut spec.cron);
+                Some(block.cron.span.clone())
+            }
+            _ => {
+                context.error(&at.span, error.to_string());
                 return None;
             }
-            PlanSpec::Every(interval)
-        }
-        (_, Some(cron), _) => cron_spec(context, cron, time_zone.as_ref())?,
-        (_, _, Some(detect)) => {
-            let within = context.duration(&detect.value.within);
-            let prevalence = context.share(&detect.value.prevalence);
-            let confidence = context.share(&detect.value.confidence);
-            PlanSpec::Detect { within: within?, prevalence: prevalence?, confidence: confidence? }
-        }
-        (None, None, None) => return None,
-    };
-    let fine = context.checks.plan_ok(&spec);
-    context.read(&span, fine)?;
-    Some(spec)
-}
-
-fn cron_spec(
-    context: &mut Context<'_>,
-    cron: &At<String>,
-    zone: Option<&At<String>>,
-) -> Option<PlanSpec> {
-    let expression = cron.value.trim();
-    let named = NAMED.contains(&expression);
-    let fields = expression.split_whitespace().count();
-    let fits = |b: u8| b.is_ascii_alphanumeric() || b"*/,-#? \t".contains(&b);
-    if !named && (!(5..=6).contains(&fields) || !expression.bytes().all(fits)) {
-        context.error_with(
-            &cron.span,
-            format!("`{expression}` is no crontab(5) schedule"),
-            Some("five fields: minute, hour, day, month, weekday, such as \"0 2 * * *\"".into()),
-        );
-        return None;
-    }
-    if let Some(zone) = zone
-        && zone.value.parse::<chrono_tz::Tz>().is_err()
-    {
-        let known = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
-        let help = crate::config::diagnostics::did_you_mean(&zone.value, known);
-        context.error_with(&zone.span, format!("there is no time zone `{}`", zone.value), help);
-        return None;
-    }
-    let time_zone = zone.map(|zone| zone.value.clone());
-    Some(PlanSpec::Cron { expression: expression.to_owned(), time_zone })
-}
-
-pub(super) fn maintenance(
-    context: &mut Context<'_>,
-    windows: &[At<Maintenance>],
-) -> Vec<MaintenanceSpec> {
-    let mut checked = Vec::new();
-    for At { value, .. } in windows {
-        let opens = cron_spec(context, &value.cron, value.time_zone.as_ref());
-        if let Some(opens) = &opens {
-            let fine = context.checks.plan_ok(opens);
-            context.read(&value.cron.span, fine);
-        }
-        let lasts = context.duration(&value.lasts);
-        // A word that is none of the two was reported with the file's structure.
-        let effect = match value.effect.as_ref().map(|at| at.value.as_str()) {
-            Some("pause") => Effect::Pause,
-            _ => Effect::Mute,
         };
-        let targets =
-            value.targets.iter().map(|(name, at)| (name.clone(), at.value.clone())).collect();
-        if let (Some(opens), Some(lasts)) = (opens, lasts) {
-            checked.push(MaintenanceSpec { opens, lasts, targets, effect });
-        }
+        context.error(&span.unwrap_or_else(|| at.span.clone()), error.to_string());
     }
-    checked
 }
 
-const MIN_INTERVAL: Duration = Duration::from_secs(1);
+fn matcher(block: &EachOrMany) -> Matcher {
+    match block {
+        EachOrMany::Each(each) => Matcher::Labels(
+            each.value.iter().map(|(name, at)| (name.clone(), at.value.clone())).collect(),
+        ),
+        EachOrMany::Many(many) => {
+            Matcher::Names(many.items.iter().map(|at| at.value.clone()).collect())
+        }
+    }
+}
 
-/// crontab(5)'s names for whole schedules.
-const NAMED: [&str; 7] =
-    ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+pub(super) fn budgets(context: &mut Context<'_>, block: &Budgets) -> BudgetSpec {
+    let default = BudgetSpec::default();
+    let per_address = match &block.per_address {
+        None => None,
+        Some(EachOrMany::Many(many)) => {
+            many.items.first().and_then(|at| context.parse(at)).map(PerAddress::One)
+        }
+        Some(EachOrMany::Each(each)) => {
+            let mut rates = BTreeMap::new();
+            for (probe, at) in &each.value {
+                // A key that is no probe was reported with the file's structure.
+                if let (Some(rate), Ok(probe)) = (context.parse(at), probe.parse()) {
+                    rates.insert(probe, rate);
+                }
+            }
+            Some(PerAddress::Each(rates))
+        }
+    };
+    let mut rate = |at: &Option<At<String>>| at.as_ref().and_then(|at| context.parse::<Rate>(at));
+    BudgetSpec {
+        per_address: per_address.unwrap_or(default.per_address),
+        per_network: rate(&block.per_network).unwrap_or(default.per_network),
+        total: rate(&block.total).unwrap_or(default.total),
+    }
+}
+
+fn place<T>(at: Option<&At<T>>) -> Option<Range<usize>> {
+    at.map(|at| at.span.clone())
+}
+
+const AN_HOUR: Span = Span(std::time::Duration::from_secs(3600));
+const DAILY: &str = "@daily";

@@ -1,15 +1,15 @@
 //! The scope, the targets and the discovery blocks, held against each other.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Known, alerting, keys};
+use super::{Shelf, alerting, keys};
 use crate::config::at::At;
 use crate::config::context::Context;
-use crate::config::file::{File, FileSd, HttpSd};
-use crate::config::model::{PlanSpec, SourceConfig, TargetConfig};
+use crate::config::file::{Discovery, FileSd, HttpSd, Scope as Block, Target};
+use crate::config::model::{SourceConfig, TargetConfig};
 use crate::config::overrides::{Overrides, applicable};
 use crate::inventory::discovery::is_list_name;
 use crate::inventory::{
@@ -17,51 +17,57 @@ use crate::inventory::{
 };
 use crate::target::{Endpoint, ProbeKind};
 
+/// The blocks of the file that say what is contacted.
+pub(super) struct Sites<'a> {
+    pub(super) scope: Option<&'a Block>,
+    pub(super) targets: Vec<At<Target>>,
+    pub(super) discovery: &'a [SourceConfig],
+    pub(super) first_source: Option<Range<usize>>,
+}
+
+/// What became of them.
 pub(super) struct Targets {
     pub(super) scope: Scope,
     pub(super) targets: Vec<TargetConfig>,
-    pub(super) discovery: Vec<SourceConfig>,
 }
 
 pub(super) fn check(
     context: &mut Context<'_>,
-    file: &File,
-    defaults: &Overrides,
-    plans: &BTreeMap<Arc<str>, PlanSpec>,
-    known: &Known,
+    file: Sites<'_>,
+    shelf: &Shelf<'_>,
     resolvers: &ResolverSpec,
 ) -> Targets {
-    let mut targets: Vec<(Range<usize>, TargetConfig)> = Vec::new();
+    let Shelf { defaults, plans, known } = *shelf;
     let mut allowed = defaults.allow_networks.clone();
-    let mut seen: HashMap<Arc<str>, ()> = HashMap::new();
-    for At { value: target, .. } in &file.targets {
-        let own = keys::check(context, &target.keys(), plans, known);
+    for source in file.discovery {
+        allowed.extend(source.overrides.allow_networks.iter().copied());
+    }
+    let (mut spans, mut targets) = (Vec::new(), Vec::new());
+    let mut seen: HashSet<Arc<str>> = HashSet::new();
+    for At { value: target, .. } in file.targets {
+        let at = target.target.clone();
+        let own = keys::check(context, &target.into_keys(), plans, known);
         allowed.extend(own.allow_networks.iter().copied());
-        let at = &target.target;
-        let Some(endpoint) = context.read(&at.span, at.value.parse::<Endpoint>()) else { continue };
-        sensible(context, at, &endpoint, &own);
-        let joined = own.for_endpoint(defaults, &endpoint);
-        let config = joined.target(endpoint, plans);
-        if seen.insert(Arc::clone(&config.target.name), ()).is_some() {
+        let Some(endpoint) = context.parse::<Endpoint>(&at) else { continue };
+        sensible(context, &at, &endpoint, &own);
+        let config = own.for_endpoint(defaults, &endpoint).target(endpoint, plans);
+        if !seen.insert(Arc::clone(&config.target.name)) {
             context.error(&at.span, format!("target `{}` is there twice", config.target.name));
             continue;
         }
-        targets.push((at.span.clone(), config));
+        spans.push(at.span);
+        targets.push(config);
     }
-    let discovery = discovery(context, file, plans, known, &mut allowed);
-    let mut scope = scope(context, file, &targets, allowed);
-    scope = scope.with_resolvers(asked(defaults, &targets, &discovery, resolvers));
-    for (span, target) in &targets {
-        let refusal = refusal(&scope, target);
-        if let Err(refusal) = refusal {
+    let scope = scope(context, file.scope, file.first_source, &targets, allowed)
+        .with_resolvers(asked(defaults, &targets, file.discovery, resolvers));
+    for (span, target) in spans.iter().zip(&targets) {
+        if let Err(refusal) = refusal(&scope, target) {
             let help = "scope bounds what may ever be contacted".to_owned();
             context.error_with(span, format!("target out of scope: {refusal}"), Some(help));
-        } else {
-            reduced(context, span, target, &scope);
         }
     }
-    let targets = targets.into_iter().map(|(_, target)| target).collect();
-    Targets { scope, targets, discovery }
+    reduced(context, &spans, &targets, &scope);
+    Targets { scope, targets }
 }
 
 /// Probes that were asked for by name and can only come to nothing.
@@ -77,14 +83,13 @@ fn sensible(context: &mut Context<'_>, at: &At<String>, endpoint: &Endpoint, own
 
 fn scope(
     context: &mut Context<'_>,
-    file: &File,
-    targets: &[(Range<usize>, TargetConfig)],
+    block: Option<&Block>,
+    first_source: Option<Range<usize>>,
+    targets: &[TargetConfig],
     allowed: Vec<ipnet::IpNet>,
 ) -> Scope {
-    let Some(block) = &file.scope else {
-        let sources = file.discovery.file_sd.iter().map(|at| at.span.clone());
-        let sources = sources.chain(file.discovery.http_sd.iter().map(|at| at.span.clone()));
-        if let Some(span) = sources.into_iter().next() {
+    let Some(block) = block else {
+        if let Some(span) = first_source {
             context.error_with(
                 &span,
                 "discovery needs a scope: what is found must not decide what may be contacted",
@@ -93,14 +98,14 @@ fn scope(
         }
         // The static targets alone: unlike `check`, a daemon follows no redirect elsewhere.
         let mut scope = Scope::new(Vec::new(), allowed);
-        for (_, target) in targets {
+        for target in targets {
             scope.add_target(&target.target.endpoint);
         }
         return scope;
     };
     let mut names = Vec::new();
     for at in &block.names {
-        names.extend(context.read(&at.span, at.value.parse::<NameRule>()));
+        names.extend(context.parse::<NameRule>(at));
     }
     let mut networks = allowed;
     for at in &block.networks {
@@ -112,7 +117,7 @@ fn scope(
 /// Every recursive server that the config names.
 fn asked(
     defaults: &Overrides,
-    targets: &[(Range<usize>, TargetConfig)],
+    targets: &[TargetConfig],
     discovery: &[SourceConfig],
     resolvers: &ResolverSpec,
 ) -> Vec<std::net::IpAddr> {
@@ -120,7 +125,7 @@ fn asked(
         ResolverSpec::Servers(servers) => servers,
         ResolverSpec::System => &[],
     };
-    let of_targets = targets.iter().flat_map(|(_, t)| &t.target.settings.dns_servers);
+    let of_targets = targets.iter().flat_map(|t| &t.target.settings.dns_servers);
     let of_sources = discovery.iter().flat_map(|s| s.overrides.dns_servers.iter().flatten());
     let of_defaults = defaults.dns_servers.iter().flatten();
     let all = general.iter().chain(of_targets).chain(of_sources).chain(of_defaults);
@@ -138,43 +143,58 @@ pub(in crate::config) fn refusal(scope: &Scope, target: &TargetConfig) -> Result
     }
 }
 
-/// A remark where the ports probe may not scan.
-fn reduced(context: &mut Context<'_>, span: &Range<usize>, target: &TargetConfig, scope: &Scope) {
-    if !target.probes.contains(&ProbeKind::Ports) {
-        return;
+/// Remarks where the ports probe may not scan.
+fn reduced(
+    context: &mut Context<'_>,
+    spans: &[Range<usize>],
+    targets: &[TargetConfig],
+    scope: &Scope,
+) {
+    let mut names = Vec::new();
+    let wanted = |target: &&TargetConfig| target.probes.contains(&ProbeKind::Ports);
+    for (span, target) in spans.iter().zip(targets).filter(|(_, target)| wanted(target)) {
+        let scanned = match fixed_addresses(&target.target) {
+            Some(addresses) => addresses.into_iter().all(|address| scope.may_scan(address)),
+            None if scope.networks().next().is_some() => {
+                names.push(span);
+                continue;
+            }
+            None => false,
+        };
+        if !scanned {
+            let message = "ports: only pinned and own ports are scanned, for the addresses lie \
+                           in none of scope.networks";
+            context.note(span, message);
+        }
     }
-    let scanned = match fixed_addresses(&target.target) {
-        Some(addresses) => addresses.into_iter().all(|address| scope.may_scan(address)),
-        None => !scope.networks().is_empty(),
-    };
-    if !scanned {
-        let message = "ports: only pinned and own ports are scanned, for the addresses lie in \
-                       none of scope.networks";
-        context.note(span, message);
+    // Where they lie is known once they are resolved: one remark is enough for all of them.
+    if let Some(first) = names.first() {
+        let message = format!(
+            "ports: of the addresses of {} named target{}, only those in scope.networks are \
+             scanned; at others pinned and own ports are asked",
+            names.len(),
+            if names.len() == 1 { "" } else { "s" },
+        );
+        context.note(first, message);
     }
 }
 
-fn discovery(
+pub(super) fn discovery(
     context: &mut Context<'_>,
-    file: &File,
-    plans: &BTreeMap<Arc<str>, PlanSpec>,
-    known: &Known,
-    allowed: &mut Vec<ipnet::IpNet>,
+    block: Discovery,
+    shelf: &Shelf<'_>,
 ) -> Vec<SourceConfig> {
+    let Shelf { plans, known, .. } = *shelf;
     let mut sources = Vec::new();
-    for (index, at) in file.discovery.file_sd.iter().enumerate() {
-        let overrides = keys::check(context, &at.value.keys(), plans, known);
-        let spec = file_source(context, at);
+    for (index, at) in block.file_sd.into_iter().enumerate() {
+        let spec = file_source(context, &at);
+        let overrides = keys::check(context, &at.value.into_keys(), plans, known);
         sources.push(SourceConfig { spec, index, overrides });
     }
-    for (index, at) in file.discovery.http_sd.iter().enumerate() {
-        let overrides = keys::check(context, &at.value.keys(), plans, known);
-        if let Some(spec) = http_source(context, &at.value) {
-            sources.push(SourceConfig { spec, index, overrides });
-        }
-    }
-    for source in &sources {
-        allowed.extend(source.overrides.allow_networks.iter().copied());
+    for (index, at) in block.http_sd.into_iter().enumerate() {
+        let spec = http_source(context, &at.value);
+        let overrides = keys::check(context, &at.value.into_keys(), plans, known);
+        sources.extend(spec.map(|spec| SourceConfig { spec, index, overrides }));
     }
     sources
 }

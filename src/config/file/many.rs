@@ -1,11 +1,12 @@
-//! One value or a list of them.
+//! One value, a list of them, or one for each name.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, SeqAccess, Visitor};
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::at::At;
@@ -20,11 +21,11 @@ pub(crate) struct Many {
 impl<'de> Deserialize<'de> for Many {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let At { value, span } = At::<Items>::deserialize(deserializer)?;
-        let items = match value {
-            Items::List(items) => items,
-            Items::One(item) => vec![At { value: item, span: span.clone() }],
-        };
-        Ok(Self { items, span })
+        match value {
+            Items::List(items) => Ok(Self { items, span }),
+            Items::One(value) => Ok(Self { items: vec![At { value, span: span.clone() }], span }),
+            Items::Each(_) => Err(de::Error::custom("a value or a list of values, not a map")),
+        }
     }
 }
 
@@ -47,20 +48,52 @@ impl JsonSchema for Many {
     }
 }
 
+/// A map of texts, or [`Many`]. What is written here has a schema of its own.
+#[derive(Debug)]
+pub(crate) enum EachOrMany {
+    Each(At<BTreeMap<String, At<String>>>),
+    Many(Many),
+}
+
+impl<'de> Deserialize<'de> for EachOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let At { value, span } = At::<Items>::deserialize(deserializer)?;
+        Ok(match value {
+            Items::Each(each) => Self::Each(At { value: each, span }),
+            Items::List(items) => Self::Many(Many { items, span }),
+            Items::One(value) => {
+                let items = vec![At { value, span: span.clone() }];
+                Self::Many(Many { items, span })
+            }
+        })
+    }
+}
+
+impl EachOrMany {
+    /// Where it stands.
+    pub(crate) fn span(&self) -> &Range<usize> {
+        match self {
+            Self::Each(each) => &each.span,
+            Self::Many(many) => &many.span,
+        }
+    }
+}
+
 enum Items {
+    Each(BTreeMap<String, At<String>>),
     List(Vec<At<String>>),
     One(String),
 }
 
 impl<'de> Deserialize<'de> for Items {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrMany;
+        struct Any;
 
-        impl<'de> Visitor<'de> for OneOrMany {
+        impl<'de> Visitor<'de> for Any {
             type Value = Items;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value or a list of values")
+                f.write_str("a value, a list or a map of values")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Items, E> {
@@ -75,6 +108,18 @@ impl<'de> Deserialize<'de> for Items {
                 Ok(Items::One(number.to_string()))
             }
 
+            fn visit_f64<E: de::Error>(self, number: f64) -> Result<Items, E> {
+                Ok(Items::One(number.to_string()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Items, A::Error> {
+                let mut each = BTreeMap::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    each.insert(name, value);
+                }
+                Ok(Items::Each(each))
+            }
+
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items, A::Error> {
                 let mut items = Vec::new();
                 while let Some(item) = seq.next_element()? {
@@ -84,6 +129,6 @@ impl<'de> Deserialize<'de> for Items {
             }
         }
 
-        deserializer.deserialize_any(OneOrMany)
+        deserializer.deserialize_any(Any)
     }
 }

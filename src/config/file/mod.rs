@@ -8,18 +8,19 @@ mod many;
 mod target;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::at::At;
+use crate::schedule::{BudgetSpec, PlanSpec, WindowSpec};
 
 pub(crate) use alerting::{Alerting, HttpConfig};
 pub(crate) use blocks::{
-    Budgets, Data, Exception, Maintenance, PerProbe, Plan, Rate, Rules, Scope, Token, Web,
+    Budgets, Data, Detect, Exception, Maintenance, Plan, Rules, Scope, Token, Web,
 };
-pub use blocks::{Effect, Right};
-pub(crate) use many::Many;
+pub(crate) use many::{EachOrMany, Many};
 pub(crate) use target::{FileSd, HttpSd, Keys, Target};
 
 /// The whole file.
@@ -31,6 +32,7 @@ pub(crate) struct File {
     pub(crate) scope: Option<Scope>,
     /// How often and how sampling points are sampled, by name.
     #[serde(deserialize_with = "or_default")]
+    #[schemars(with = "BTreeMap<String, PlanSpec>")]
     pub(crate) plans: BTreeMap<String, At<Plan>>,
     /// What a target has that says nothing else: every key of a target.
     #[serde(deserialize_with = "or_default")]
@@ -49,12 +51,14 @@ pub(crate) struct File {
     pub(crate) exceptions: Vec<At<Exception>>,
     /// Windows in which nothing is sampled, or nobody is told.
     #[serde(deserialize_with = "or_default")]
+    #[schemars(with = "Vec<WindowSpec>")]
     pub(crate) maintenance: Vec<At<Maintenance>>,
     /// Who is told.
     #[serde(deserialize_with = "or_default")]
     pub(crate) alerting: Alerting,
     /// How many connections or queries may be begun a second.
     #[serde(deserialize_with = "or_default")]
+    #[schemars(with = "BudgetSpec")]
     pub(crate) budgets: Budgets,
     /// The listener.
     #[serde(deserialize_with = "or_default")]
@@ -82,6 +86,14 @@ pub(crate) struct Discovery {
     pub(crate) file_sd: Vec<At<FileSd>>,
     /// Lists over HTTP.
     pub(crate) http_sd: Vec<At<HttpSd>>,
+}
+
+impl Discovery {
+    /// Where the first source stands, if there is one.
+    pub(crate) fn first(&self) -> Option<Range<usize>> {
+        let files = self.file_sd.first().map(|at| at.span.clone());
+        files.or_else(|| self.http_sd.first().map(|at| at.span.clone()))
+    }
 }
 
 /// `block:` without anything under it is a block that is not there.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{HttpConfig, Many};
 use crate::config::at::At;
+use crate::schedule::Rate;
 use crate::target::{Pins, ProbeKind};
 
 /// Spans are lost in what serde flattens, so the shared keys are written into each struct.
@@ -81,7 +82,7 @@ macro_rules! with_target_keys {
             pub(crate) ports: Option<Many>,
             /// Connections or queries begun a second to one address: 2, or 2/s.
             #[serde(default)]
-            #[schemars(with = "Option<super::Rate>")]
+            #[schemars(with = "Option<Rate>")]
             pub(crate) rate: Option<At<String>>,
             /// Samples at once per address.
             #[serde(default)]
@@ -102,35 +103,34 @@ macro_rules! with_target_keys {
 
         impl $name {
             /// The keys that every kind of target has.
-            pub(crate) fn keys(&self) -> Keys {
-                let own = self.clone();
+            pub(crate) fn into_keys(self) -> Keys {
                 Keys {
-                    probes: own.probes,
-                    plan: own.plan,
-                    profile: own.profile,
-                    labels: own.labels,
-                    ranges: own.ranges,
-                    repeat: own.repeat,
-                    freshness: own.freshness,
-                    pins: own.pins,
-                    connect_to: own.connect_to,
-                    server_name: own.server_name,
-                    ca_file: own.ca_file,
-                    address: own.address,
-                    dns_server: own.dns_server,
-                    root_hints: own.root_hints,
-                    dns_port: own.dns_port,
-                    trust_anchor: own.trust_anchor,
-                    hosts_file: own.hosts_file,
-                    hsts_preload_list: own.hsts_preload_list,
-                    expect: own.expect,
-                    ports: own.ports,
-                    rate: own.rate,
-                    concurrency: own.concurrency,
-                    timeout: own.timeout,
-                    allow_network: own.allow_network,
-                    intrusive: own.intrusive,
-                    max_addresses: own.max_addresses,
+                    probes: self.probes,
+                    plan: self.plan,
+                    profile: self.profile,
+                    labels: self.labels,
+                    ranges: self.ranges,
+                    repeat: self.repeat,
+                    freshness: self.freshness,
+                    pins: self.pins,
+                    connect_to: self.connect_to,
+                    server_name: self.server_name,
+                    ca_file: self.ca_file,
+                    address: self.address,
+                    dns_server: self.dns_server,
+                    root_hints: self.root_hints,
+                    dns_port: self.dns_port,
+                    trust_anchor: self.trust_anchor,
+                    hosts_file: self.hosts_file,
+                    hsts_preload_list: self.hsts_preload_list,
+                    expect: self.expect,
+                    ports: self.ports,
+                    rate: self.rate,
+                    concurrency: self.concurrency,
+                    timeout: self.timeout,
+                    allow_network: self.allow_network,
+                    intrusive: self.intrusive,
+                    max_addresses: self.max_addresses,
                 }
             }
         }

@@ -14,8 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::DiscoveryError;
-use crate::inventory::Secret;
-use crate::target::TextFile;
+use crate::target::{Secret, TextFile};
 
 /// The part of Prometheus' `http_config` that blocks with a `url` take, with its files read.
 #[derive(Clone, Debug, Default, PartialEq)]

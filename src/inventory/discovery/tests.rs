@@ -12,7 +12,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::inventory::Secret;
+use crate::target::Secret;
 
 /// What the server answers, and what it was asked with.
 #[derive(Default)]
