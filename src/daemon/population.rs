@@ -1,7 +1,7 @@
 //! Which sampling points there are: targets of config and discovery, with the addresses that their
 //! names have now. Pure: answers in, changes out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,10 @@ pub(super) struct Wanted {
 #[derive(Debug, Default)]
 pub(super) struct Population {
     members: BTreeMap<Arc<str>, Member>,
+    /// When which name is to be resolved.
+    agenda: BTreeSet<(Instant, Arc<str>)>,
+    /// Addresses beyond `max_addresses`, in all.
+    excess: usize,
 }
 
 /// What became of the points.
@@ -75,68 +79,94 @@ impl Population {
         let mut change = Change::default();
         let names: HashSet<Arc<str>> =
             wanted.iter().map(|w| Arc::clone(&w.config.target.name)).collect();
-        self.members.retain(|name, member| {
-            let stays = names.contains(name);
-            if !stays {
-                change.target_removed.extend(member.points.drain());
-            }
-            stays
-        });
+        let gone: Vec<Arc<str>> =
+            self.members.keys().filter(|name| !names.contains(*name)).cloned().collect();
+        for name in gone {
+            self.look_at(&name, |member| change.target_removed.extend(member.points.drain()));
+            self.forget(&name);
+        }
         for wanted in wanted {
             let name = Arc::clone(&wanted.config.target.name);
-            match self.members.get_mut(&name) {
-                Some(member) if *member.wanted.config == *wanted.config && !rules_changed => {}
-                Some(member) => {
-                    member.wanted = wanted;
-                    // What was sampled for a probe or an address that is no longer wanted goes.
-                    let gone = member.refresh(now, &mut change.put, true);
-                    change.target_removed.extend(gone);
-                }
-                None => {
-                    let mut member = Member::new(wanted);
-                    member.refresh(now, &mut change.put, true);
-                    self.members.insert(name, member);
-                }
+            let known = self.members.get(&name).map(|member| Arc::clone(&member.wanted.config));
+            if known.is_some_and(|config| *config == *wanted.config) && !rules_changed {
+                continue;
             }
+            match self.members.get_mut(&name) {
+                Some(member) => member.wanted = wanted,
+                None => drop(self.members.insert(Arc::clone(&name), Member::new(wanted))),
+            }
+            // What was sampled for a probe or an address that is no longer wanted goes.
+            let gone = self.look_at(&name, |member| member.refresh(now, &mut change.put, true));
+            change.target_removed.extend(gone.into_iter().flatten());
         }
         change
+    }
+
+    /// Changes a member, and keeps what is known of all in step with it.
+    fn look_at<T>(&mut self, name: &Arc<str>, change: impl FnOnce(&mut Member) -> T) -> Option<T> {
+        let member = self.members.get_mut(name)?;
+        let (excess, resolve_at) = (member.excess, member.resolve_at);
+        let outcome = change(member);
+        self.excess = self.excess - excess + member.excess;
+        if member.resolve_at != resolve_at {
+            if let Some(at) = resolve_at {
+                self.agenda.remove(&(at, Arc::clone(name)));
+            }
+            if let Some(at) = member.resolve_at {
+                self.agenda.insert((at, Arc::clone(name)));
+            }
+        }
+        Some(outcome)
+    }
+
+    fn forget(&mut self, name: &Arc<str>) {
+        self.look_at(name, |member| (member.excess, member.resolve_at) = (0, None));
+        self.members.remove(name);
     }
 
     /// The names that are to be resolved now, at most `most`; each is asked again only after its
     /// answer came.
     pub(super) fn due_names(&mut self, now: Instant, most: usize) -> Vec<(Arc<str>, String)> {
-        let mut due = Vec::new();
-        for (target, member) in &mut self.members {
-            if due.len() == most {
-                break;
-            }
-            if member.resolve_at.is_some_and(|at| at <= now)
-                && let Host::Name(name) = &member.wanted.config.target.endpoint.host
-            {
-                due.push((Arc::clone(target), name.clone()));
+        let due: Vec<Arc<str>> = self
+            .agenda
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .take(most)
+            .map(|(_, target)| Arc::clone(target))
+            .collect();
+        let ask = |target: Arc<str>| {
+            let name = self.look_at(&target, |member| {
+                let Host::Name(name) = &member.wanted.config.target.endpoint.host else {
+                    member.resolve_at = None;
+                    return None;
+                };
                 member.resolve_at = Some(now + IN_FLIGHT);
-            }
-        }
-        due
+                Some(name.clone())
+            });
+            Some((target, name??))
+        };
+        due.into_iter().filter_map(ask).collect()
     }
 
     /// Takes in what a target's name was resolved to.
     pub(super) fn resolved(
         &mut self,
-        target: &str,
+        target: &Arc<str>,
         answer: Result<Lookup, Unknown>,
         now: Instant,
     ) -> Change {
         let mut change = Change::default();
-        let Some(member) = self.members.get_mut(target) else { return change };
-        member.learn(answer, now);
-        change.address_gone = member.refresh(now, &mut change.put, false);
+        let gone = self.look_at(target, |member| {
+            member.learn(answer, now);
+            member.refresh(now, &mut change.put, false)
+        });
+        change.address_gone = gone.unwrap_or_default();
         change
     }
 
     /// Addresses beyond `max_addresses`, in all.
     pub(super) fn excess(&self) -> usize {
-        self.members.values().map(|member| member.excess).sum()
+        self.excess
     }
 }
 

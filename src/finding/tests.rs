@@ -390,5 +390,6 @@ fn rule() -> Arc<RuleFacts> {
         summary: "Old protocol versions are offered".into(),
         remedy: "Switch them off.".into(),
         controls: Arc::default(),
+        hold: Duration::ZERO,
     })
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub struct Rule {
     pub range: Range,
     /// What must hold for the rule to have anything to say, in words.
     pub when: Vec<String>,
-    /// How long a breach must last before it counts.
+    /// How long a breach must last before it is confirmed.
     #[serde(rename = "for")]
     pub hold: Option<Span>,
     /// The profiles that hold it, with severity and range there; every profile if empty.
@@ -112,6 +113,7 @@ impl Rule {
                 summary: Arc::clone(&self.summary),
                 remedy: Arc::clone(&self.remedy),
                 controls: Arc::clone(&self.controls),
+                hold: self.hold.map_or(Duration::ZERO, |hold| hold.0),
             }),
             probe: self.probe,
             measure: self.catalogued,
@@ -153,6 +155,7 @@ pub fn stale_rule(probe: ProbeKind) -> RuleFacts {
             ("nist-csf".to_owned(), vec!["DE.CM-01".to_owned()]),
             ("soc2".to_owned(), vec!["CC7.2".to_owned()]),
         ])),
+        hold: Duration::ZERO,
     }
 }
 
@@ -245,6 +248,7 @@ mod tests {
             summary: "{target}: max-age is {measured} {subject} {other} {".into(),
             remedy: "".into(),
             controls: Arc::default(),
+            hold: Duration::ZERO,
         };
         let breach = Breach {
             subject: "a\u{1b}[31m\u{202e}b".into(),
