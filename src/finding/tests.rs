@@ -1,6 +1,7 @@
 //! What the life cycle promises, by example and by property.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use proptest::prelude::*;
