@@ -97,6 +97,7 @@ impl Api {
 }
 
 fn client() -> reqwest::Result<Client> {
+    crate::daemon::install_crypto();
     Client::builder()
         .no_proxy()
         .timeout(TIMEOUT)

@@ -17,8 +17,8 @@ const RULE: &str = "http-content-type-options";
 
 /// Tokens of two people: one may mark deployments, the other may decide.
 fn tokens(folder: &Path) -> String {
-    std::fs::write(folder.join("ci.token"), "deploys-only\n").expect("a token");
-    std::fs::write(folder.join("ciso.token"), "decides\n").expect("a token");
+    std::fs::write(folder.join("ci.token"), "secret-that-only-deploys\n").expect("a token");
+    std::fs::write(folder.join("ciso.token"), "secret-that-only-decides\n").expect("a token");
     "web: {tokens: [{name: ci, token_file: ci.token, may: [deploy]}, \
      {name: ciso, token_file: ciso.token, may: [exception, baseline]}]}\n"
         .to_owned()
@@ -115,17 +115,17 @@ fn a_token_may_do_what_it_is_for_and_nothing_else() {
     for (path, body, token, status) in [
         ("/api/v1/deployments", &deployment, None, 401),
         ("/api/v1/deployments", &deployment, Some("wrong"), 401),
-        ("/api/v1/deployments", &deployment, Some("decides"), 403),
-        ("/api/v1/deployments", &deployment, Some("deploys-only"), 200),
-        ("/api/v1/exceptions", &exception, Some("deploys-only"), 403),
-        ("/api/v1/exceptions", &exception, Some("decides"), 200),
-        ("/api/v1/baselines", &sample, Some("deploys-only"), 403),
-        ("/api/v1/samples", &sample, Some("decides"), 403),
-        ("/-/reload", &json!({}), Some("decides"), 403),
+        ("/api/v1/deployments", &deployment, Some("secret-that-only-decides"), 403),
+        ("/api/v1/deployments", &deployment, Some("secret-that-only-deploys"), 200),
+        ("/api/v1/exceptions", &exception, Some("secret-that-only-deploys"), 403),
+        ("/api/v1/exceptions", &exception, Some("secret-that-only-decides"), 200),
+        ("/api/v1/baselines", &sample, Some("secret-that-only-deploys"), 403),
+        ("/api/v1/samples", &sample, Some("secret-that-only-decides"), 403),
+        ("/-/reload", &json!({}), Some("secret-that-only-decides"), 403),
     ] {
         let (code, text) = post(&daemon, path, token, body);
         assert_eq!(code, status, "{path} {token:?}: {text}");
-        assert!(!text.contains("decides") && !text.contains("deploys-only"), "{text}");
+        assert!(!text.contains("secret-that"), "{text}");
     }
     let refused = ask(&daemon, "ci.token", &["baseline", "accept", "--target", "x"]);
     assert_eq!(refused.status.code(), Some(2));
