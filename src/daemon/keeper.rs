@@ -199,11 +199,12 @@ impl Keeper {
     }
 
     async fn carry_out(&self, state: &State, change: Change) {
+        // Addresses beyond the bound come and go without any change of points.
+        let excess = i64::try_from(state.population.excess()).unwrap_or(i64::MAX);
+        self.metrics.addresses_excess.set(excess);
         if change.is_empty() {
             return;
         }
-        let excess = i64::try_from(state.population.excess()).unwrap_or(i64::MAX);
-        self.metrics.addresses_excess.set(excess);
         let now = self.clock.now();
         for (points, note) in
             [(change.target_removed, "target_removed"), (change.address_gone, "address_gone")]

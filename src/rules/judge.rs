@@ -15,16 +15,17 @@ use crate::sample::{
 };
 
 /// Judges a sample by every rule of its probe. A sample without measurements leaves every rule
-/// unknown.
+/// unknown; without a time, so is every rule about the time left.
 pub(super) fn judge_all<'a>(
     sample: &Sample,
+    now: Option<DateTime<Utc>>,
     rules: impl Iterator<Item = &'a Arc<Held>>,
 ) -> Vec<Judgement> {
     let rules = rules.filter(|rule| rule.probe == sample.probe);
     match &sample.outcome {
         Outcome::Unknown(unknown) => rules.map(|rule| unknown_as_a_whole(rule, unknown)).collect(),
         Outcome::Measured(facts) => {
-            let bench = Bench { facts, index: &Index::new(facts), now: sample.taken_at };
+            let bench = Bench { facts, index: &Index::new(facts), now };
             rules.map(|rule| bench.judge(rule)).collect()
         }
     }
@@ -40,7 +41,7 @@ fn unknown_as_a_whole(rule: &Held, unknown: &Unknown) -> Judgement {
 struct Bench<'a> {
     facts: &'a Measurements,
     index: &'a Index<'a>,
-    now: DateTime<Utc>,
+    now: Option<DateTime<Utc>>,
 }
 
 impl<'a> Bench<'a> {
@@ -155,7 +156,9 @@ impl<'a> Bench<'a> {
 
     fn evidence_of_scalar(&self, rule: &Held, place: &Place<'a>, value: &Value) -> String {
         let left = match (rule.range.quantity, value) {
-            (Quantity::Left, Value::String(text)) => seconds_left(text, self.now),
+            (Quantity::Left, Value::String(text)) => {
+                self.now.and_then(|now| seconds_left(text, now))
+            }
             _ => None,
         };
         match left {

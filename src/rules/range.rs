@@ -121,8 +121,8 @@ pub(super) struct Fact<'a> {
     pub(super) whole: Option<&'a Unknown>,
     /// Members of a set that are named unknown.
     pub(super) members: BTreeMap<&'a str, &'a Unknown>,
-    /// When it was measured.
-    pub(super) now: DateTime<Utc>,
+    /// When it was measured; `None` while the clock is in doubt.
+    pub(super) now: Option<DateTime<Utc>>,
 }
 
 /// What a range says of one value.
@@ -157,6 +157,9 @@ impl Range {
                 }
             }
             Value::Array(members) => self.check_set(members, fact, &mut ruling),
+            _ if fact.now.is_none() && self.quantity == Quantity::Left => {
+                ruling.doubts.push((None, clock_in_doubt()));
+            }
             value => match self.holds(value, fact.now) {
                 None => ruling.doubts.push((None, odd_shape())),
                 Some(true) => {
@@ -175,12 +178,12 @@ impl Range {
     }
 
     /// Whether a scalar is in range; `None` if the range cannot be asked of such a value.
-    fn holds(&self, value: &Value, now: DateTime<Utc>) -> Option<bool> {
+    fn holds(&self, value: &Value, now: Option<DateTime<Utc>>) -> Option<bool> {
         match (&self.test, value) {
             (Test::Truth(wanted), Value::Bool(value)) => Some(value == wanted),
             (Test::Bounds { min, max }, value) => {
                 let number = match (self.quantity, value) {
-                    (Quantity::Left, Value::String(text)) => seconds_left(text, now)?,
+                    (Quantity::Left, Value::String(text)) => seconds_left(text, now?)?,
                     (Quantity::Left, _) => return None,
                     (_, value) => value.as_f64()?,
                 };
@@ -296,6 +299,10 @@ pub(super) fn seconds_left(text: &str, now: DateTime<Utc>) -> Option<f64> {
     // Milliseconds of ten thousand years stay exact in an f64.
     #[expect(clippy::cast_precision_loss, reason = "dates are bounded")]
     Some(left as f64 / 1_000.0)
+}
+
+fn clock_in_doubt() -> Unknown {
+    Unknown::new(Reason::LocalError, "the clock stepped back")
 }
 
 fn odd_shape() -> Unknown {

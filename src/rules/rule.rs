@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
@@ -26,7 +27,7 @@ pub struct Rule {
     pub range: Range,
     /// What must hold for the rule to have anything to say, in words.
     pub when: Vec<String>,
-    /// How long a breach must last before it counts.
+    /// How long a breach must last before it is confirmed.
     #[serde(rename = "for")]
     pub hold: Option<Span>,
     /// The profiles that hold it, with severity and range there; every profile if empty.
@@ -111,6 +112,7 @@ impl Rule {
                 summary: Arc::clone(&self.summary),
                 remedy: Arc::clone(&self.remedy),
                 controls: Arc::clone(&self.controls),
+                hold: self.hold.map_or(Duration::ZERO, |hold| hold.0),
             }),
             probe: self.probe,
             measure: self.catalogued,
@@ -152,6 +154,7 @@ pub fn stale_rule(probe: ProbeKind) -> RuleFacts {
             ("nist-csf".to_owned(), vec!["DE.CM-01".to_owned()]),
             ("soc2".to_owned(), vec!["CC7.2".to_owned()]),
         ])),
+        hold: Duration::ZERO,
     }
 }
 

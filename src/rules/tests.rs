@@ -44,6 +44,30 @@ fn outcome(judgement: &Judgement) -> String {
 }
 
 #[test]
+fn without_a_time_only_ranges_of_the_time_left_are_unknown() {
+    let facts = json!({
+        "dh_prime_bits": 1024,
+        "certificates": [{"key_type": "ec", "not_after": now().to_rfc3339()}],
+    });
+    let undated = |body: &str| {
+        let judgements =
+            rule(ProbeKind::Tls, body).evaluate_undated(&sample(ProbeKind::Tls, facts.clone()));
+        let own = judgements.into_iter().find(|judgement| *judgement.rule.id == *"tls-own");
+        own.expect("the rule")
+    };
+    let expiry = undated("measure: tls.certificates.not_after, min: 21d");
+    assert_eq!(expiry.verdict, Verdict::Unknown);
+    assert_eq!(expiry.doubts[0].unknown.reason, Reason::LocalError);
+    assert!(expiry.breaches.is_empty());
+    let bits = undated("measure: tls.dh_prime_bits, min: 2048");
+    assert_eq!(bits.verdict, Verdict::OutOfRange);
+    let when = undated(
+        "measure: tls.dh_prime_bits, min: 2048, when: {measure: tls.certificates.not_after, min: 1d}",
+    );
+    assert_eq!(when.verdict, Verdict::Unknown);
+}
+
+#[test]
 fn every_operator_judges_every_kind_it_can_be_asked_of() {
     use ProbeKind::{Dns, Http, Ports, Tls};
     let in_3_days = (now() + chrono::TimeDelta::days(3)).to_rfc3339();

@@ -104,6 +104,7 @@ mod tests {
             summary: "{target}: max-age is {measured} {subject} {other} {".into(),
             remedy: "".into(),
             controls: Arc::default(),
+            hold: Duration::ZERO,
         };
         let text = facts.summary_of("a.test", "a\u{1b}[31m\u{202e}b", &Value::from(86_400));
         assert_eq!(text, "a.test: max-age is 1d a [31m b {other} {");

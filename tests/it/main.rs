@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "one crate of tests")]
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
+/// The API and what talks to it: exceptions, deployments, baselines, tokens, pages, `/probe`.
+mod api;
 /// The import rule and the bounds on files.
 mod architecture;
 /// `secchi check` against real servers.

@@ -125,6 +125,7 @@ impl Check {
             seed: daemon::random_seed()?,
             vantage: "local".into(),
             metrics: Arc::new(Metrics::new()?),
+            clock_doubted: Arc::default(),
         };
         Ok(Self {
             taker,
