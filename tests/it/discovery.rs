@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::daemon::Site;
 use crate::faults::{log, metric, stop};
 use crate::support::scripted::{Scripted, json, response};
-use crate::support::{Daemon, eventually, get_json, http, run};
+use crate::support::{Daemon, eventually, free_port, get_json, http, run};
 
 fn config(discovery: &str) -> String {
     format!(
@@ -194,21 +194,22 @@ fn a_redirect_leads_no_probe_out_of_scope() {
         let location = format!("Location: http://{host}:{}/latest/meta-data/\r\n", trap.port);
         let site = Scripted::start(move |_| response("302 Found", &location, ""));
         let folder = TempDir::new().expect("a folder");
-        let hosts = folder.path().join("hosts");
+        let hosts = folder.path().join("hosts").display().to_string();
         std::fs::write(&hosts, "10.9.8.7 inside.test\n").expect("a file");
         let file = folder.path().join("secchi.yaml");
+        // Whatever a name is asked of, it is not asked beyond loopback.
         let text = format!(
-            "scope: {{networks: [\"127.0.0.1/32\"]}}\n\
-             defaults: {{probes: [http], hosts_file: \"{}\"}}\n\
-             targets: [{{target: \"http://127.0.0.1:{}\"}}]\n",
-            hosts.display(),
+            "scope: {{networks: [\"127.0.0.1/32\"]}}\nresolvers: [\"127.0.0.1:{}\"]\n\
+             targets: [{{target: \"http://127.0.0.1:{}\", probes: [http]}}]\n",
+            free_port(),
             site.port
         );
         std::fs::write(&file, text).expect("a config");
         let target = format!("http://127.0.0.1:{}", site.port);
-        let config = format!("--config={}", file.display());
+        let (config, hosts) =
+            (format!("--config={}", file.display()), format!("--hosts-file={hosts}"));
         let arguments = ["check", &target, "--probe=http", "--timeout=5s", "--format=json"];
-        let output = run(&[&arguments[..], &[&config]].concat());
+        let output = run(&[&arguments[..], &[&config, &hosts]].concat());
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(text.contains("out_of_scope") && text.contains(says), "{host}: {text}");
         assert_eq!(site.contacts().len(), 1, "{host}");

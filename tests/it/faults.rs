@@ -28,6 +28,11 @@ pub fn metric(daemon: &Daemon, series: &str) -> f64 {
     line.and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
+/// http samples taken, whatever came of them.
+fn samples(daemon: &Daemon) -> f64 {
+    metric(daemon, "secchi_sample_duration_seconds_count{probe=\"http\"}")
+}
+
 /// What the daemon of a folder has logged.
 pub fn log(folder: &TempDir) -> String {
     std::fs::read_to_string(folder.path().join("secchi.log")).unwrap_or_default()
@@ -103,10 +108,7 @@ fn a_receiver_that_is_down_costs_nothing_but_its_own_queue() {
         up.url()
     );
     let daemon = Daemon::start(folder.path(), &config(&site, &text));
-    eventually("a first sample", QUICK, || {
-        (metric(&daemon, "secchi_samples_total{probe=\"http\",verdict=\"in_range\"}") > 0.0)
-            .then_some(())
-    });
+    eventually("a first sample", QUICK, || (samples(&daemon) > 0.0).then_some(()));
     site.broken.store(true, Ordering::SeqCst);
     daemon.wait_finding(RULE, "confirmed", QUICK);
     let begun = Instant::now();
@@ -147,7 +149,8 @@ fn a_refused_alert_does_not_take_its_neighbours_with_it() {
         .map(|finding| finding["rule"].as_str().expect("a rule").to_owned())
         .collect();
     assert!(!others.is_empty(), "the site breaks other rules too");
-    eventually("the others", QUICK, || {
+    // The gauge is as fresh as the last look at the outbox.
+    eventually("the others", Duration::from_secs(40), || {
         let series = "secchi_alert_outbox_pending{receiver=\"alertmanager/0\"}";
         (metric(&daemon, series) == 0.0).then_some(())
     });
@@ -199,6 +202,23 @@ fn what_left_the_config_while_the_daemon_was_down_is_withdrawn_at_its_start() {
     daemon.restart();
     let gone = daemon.wait_finding(RULE, "withdrawn", QUICK);
     assert_eq!(gone["note"], "target_removed", "{gone}");
+    let (_, series) = http("GET", daemon.port, "/metrics/targets", &[], "").expect("metrics");
+    assert!(!series.contains(&format!("127.0.0.1:{}\"", site.port)), "{series}");
+}
+
+#[test]
+fn a_rule_that_left_while_the_daemon_was_down_takes_its_findings_with_it() {
+    let (folder, site) = (TempDir::new().expect("a folder"), Site::start());
+    site.broken.store(true, Ordering::SeqCst);
+    let mut daemon = Daemon::start(folder.path(), &config(&site, ""));
+    daemon.wait_finding(RULE, "confirmed", QUICK);
+    stop(&mut daemon);
+    let without = config(&site, &format!("rules: {{disable: [{RULE}]}}\n"));
+    std::fs::write(folder.path().join("secchi.yaml"), without).expect("a file");
+    daemon.restart();
+    let gone = daemon.wait_finding(RULE, "withdrawn", QUICK);
+    assert_eq!(gone["note"], "rule_removed", "{gone}");
+    assert!(daemon.findings("?state=confirmed").iter().all(|finding| finding["rule"] != RULE));
 }
 
 #[test]
@@ -324,10 +344,7 @@ fn a_disk_that_fills_up_loses_no_finding_and_no_alert() {
     let text = config(&site, &alerting(&[&ear]));
     let small = Small::start(folder.path(), &text, &how, "8m");
     let daemon = &small.daemon;
-    eventually("a first sample", QUICK, || {
-        (metric(daemon, "secchi_samples_total{probe=\"http\",verdict=\"in_range\"}") > 0.0)
-            .then_some(())
-    });
+    eventually("a first sample", QUICK, || (samples(daemon) > 0.0).then_some(()));
     small.fill();
     // The reserve is freed first; whoever fills the disk takes that too.
     let failures = || metric(daemon, "secchi_ledger_write_failures_total");
@@ -344,8 +361,7 @@ fn a_disk_that_fills_up_loses_no_finding_and_no_alert() {
         http("GET", daemon.port, "/-/healthy", &[], "").map(|(status, _)| status),
         Some(200)
     );
-    let sampled =
-        || metric(daemon, "secchi_samples_total{probe=\"http\",verdict=\"out_of_range\"}");
+    let sampled = || samples(daemon);
     let before = sampled();
     eventually("sampling goes on", QUICK, || (sampled() > before + 1.0).then_some(()));
 
@@ -427,7 +443,9 @@ fn the_listener_takes_tls_and_passwords_from_exporter_toolkits_file() {
     let mut process = Daemon::launch(folder.path(), port);
     let status = |path: &str, user: Option<&str>| curl(port, &pki, path, user).map(|(s, _)| s);
     eventually("the listener", Duration::from_secs(20), || status("/-/ready", None));
-    for path in ["/", "/metrics", "/api/v1/status", "/-/ready"] {
+    eventually("readiness", QUICK, || (status("/-/ready", None) == Some(200)).then_some(()));
+    assert_eq!(status("/-/healthy", None), Some(200));
+    for path in ["/", "/metrics", "/metrics/targets", "/api/v1/status", "/api/v1/findings"] {
         let good = Some("alice:correct horse");
         eventually(path, QUICK, || (status(path, good) == Some(200)).then_some(()));
         assert_eq!(status(path, Some("alice:wrong")), Some(401), "{path}");
