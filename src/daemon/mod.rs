@@ -6,6 +6,7 @@ mod keeper;
 mod muted;
 mod notify;
 mod outside;
+mod past;
 mod population;
 mod pulse;
 mod reload;

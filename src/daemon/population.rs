@@ -1,7 +1,7 @@
 //! Which sampling points there are: targets of config and discovery, with the addresses that their
 //! names have now. Pure: answers in, changes out.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(super) struct Population {
     agenda: BTreeSet<(Instant, Arc<str>)>,
     /// Addresses beyond `max_addresses`, in all.
     excess: usize,
+    /// Addresses of targets from before the start, until the target is wanted.
+    remembered: HashMap<Arc<str>, Vec<Known>>,
 }
 
 /// What became of the points.
@@ -73,6 +75,20 @@ struct Known {
 }
 
 impl Population {
+    /// None yet; a name that had addresses before the start has them until they are gone.
+    pub(super) fn remembering(addresses: HashMap<Arc<str>, Vec<IpAddr>>, now: Instant) -> Self {
+        let known = |address| Known { address, seen: now, ttl: Duration::ZERO };
+        let remembered = addresses
+            .into_iter()
+            .map(|(target, all)| (target, all.into_iter().map(known).collect()));
+        Self { remembered: remembered.collect(), ..Self::default() }
+    }
+
+    /// Every point that there is.
+    pub(super) fn keys(&self) -> HashSet<PointKey> {
+        self.members.values().flat_map(|member| &member.points).copied().collect()
+    }
+
     /// Makes these the targets. Untouched ones keep their points; with `rules_changed` every point
     /// is put again with its new rules, which moves no phase.
     pub(super) fn set(&mut self, wanted: Vec<Wanted>, rules_changed: bool, now: Instant) -> Change {
@@ -93,7 +109,11 @@ impl Population {
             }
             match self.members.get_mut(&name) {
                 Some(member) => member.wanted = wanted,
-                None => drop(self.members.insert(Arc::clone(&name), Member::new(wanted))),
+                None => {
+                    let mut member = Member::new(wanted);
+                    member.addresses = self.remembered.remove(&name).unwrap_or_default();
+                    self.members.insert(Arc::clone(&name), member);
+                }
             }
             // What was sampled for a probe or an address that is no longer wanted goes.
             let gone = self.look_at(&name, |member| member.refresh(now, &mut change.put, true));

@@ -17,8 +17,14 @@ mod crash;
 mod daemon;
 /// `secchi demo`.
 mod demo;
+/// Lists of targets in files and over HTTP; what is out of scope.
+mod discovery;
+/// Full disks, receivers that are down, windows, restarts, secrets.
+mod faults;
 /// Peers that lie, drip and shout.
 mod hostile;
 /// The daemon beside the real Alertmanager and Prometheus.
 mod monitoring;
+/// What the daemon does to its targets: one connection at a time, at the configured rate.
+mod politeness;
 mod support;

@@ -12,6 +12,8 @@ mod board;
 mod certificate;
 mod chain;
 mod der;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod hello;
 mod line;
