@@ -25,4 +25,6 @@ pub mod sampler;
 pub mod schedule;
 pub mod target;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod web;

@@ -291,8 +291,8 @@ async fn status(State((manners, _)): State<Shared>) -> Json<Value> {
 
 /// A listener outside the range that the system gives to clients.
 pub(super) async fn listen(port: Option<u16>) -> TcpListener {
-    for _ in 0..200 {
-        let port = port.unwrap_or_else(|| fastrand::u16(20_000..32_000));
+    for free in crate::testing::ports() {
+        let port = port.unwrap_or(free);
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
             return listener;
         }

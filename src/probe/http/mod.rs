@@ -21,7 +21,6 @@ mod tee;
 #[cfg(test)]
 mod tests;
 mod text;
-mod trust;
 mod usable;
 mod walk;
 mod xcto;
@@ -64,7 +63,7 @@ pub async fn run(mut job: Job) -> Run {
         return Run::unknown(&job.point, unknown, Duration::ZERO, 0);
     };
     job.dialer = job.dialer.with_read_limit(exchange::READ_LIMIT);
-    let mut walker = Walker::new(&job, address, AGENT);
+    let mut walker = Walker::new(&job, address, AGENT).await;
     let Starts { http, https } = starts;
     // A scheme that drips must leave the other its time. https comes first: it matters most.
     let (now, end) = (Instant::now(), job.dialer.deadline());

@@ -9,15 +9,16 @@ use futures_util::future::BoxFuture;
 use rustls::pki_types::PrivateKeyDer;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::probe::dial::{Contact, Dialer, Guard, Outside, Resolve, Unbounded};
 use crate::probe::http::run;
-use crate::probe::http::trust::PROVIDER;
+use crate::probe::trust::PROVIDER;
 use crate::probe::{Job, Run};
 use crate::sample::{Outcome, Unknown};
 use crate::target::{Point, ProbeKind, Settings, Target, TextFile};
+use crate::testing::scripted;
 
 /// What a server does with a request's head, given the stream to answer on.
 pub(super) type Script =
@@ -65,75 +66,39 @@ pub(super) fn endless(
     (script, taken)
 }
 
-/// A listener on a free port below the ephemeral range.
-pub(super) async fn listener() -> (TcpListener, u16) {
-    for _ in 0..200 {
-        let port = fastrand::u16(10_000..32_000);
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
-            return (listener, port);
-        }
-    }
-    panic!("no free port");
-}
-
-/// A port that refuses: bound, so that no other test takes it, and nobody listens.
-pub(super) fn refusing() -> u16 {
-    for _ in 0..200 {
-        let port = fastrand::u16(10_000..32_000);
-        let socket = TcpSocket::new_v4().expect("a socket");
-        if socket.bind((Ipv4Addr::LOCALHOST, port).into()).is_ok() {
-            std::mem::forget(socket);
-            return port;
-        }
-    }
-    panic!("no free port");
-}
-
 /// A server without TLS; it ends with the test.
 pub(super) async fn plain(script: Script) -> u16 {
-    let (listener, port) = listener().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, Arc::clone(&script)));
-        }
-    });
-    port
+    scripted(move |_, stream| serve(stream, Arc::clone(&script))).await
 }
 
 /// A server with TLS and a certificate for `site.test`; also gives the certificate.
 pub(super) async fn encrypted(script: Script) -> (u16, TextFile) {
     let (config, pem) = tls_config(&[b"http/1.1"]);
-    let (listener, port) = listener().await;
     let acceptor = TlsAcceptor::from(config);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
-            tokio::spawn(async move {
-                if let Ok(stream) = acceptor.accept(stream).await {
-                    serve(stream, script).await;
-                }
-            });
+    let port = scripted(move |_, stream| {
+        let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve(stream, script).await;
+            }
         }
     });
-    (port, pem)
+    (port.await, pem)
 }
 
 /// A server that speaks HTTP/2 over TLS and answers 200 with these fields.
 pub(super) async fn h2(fields: &'static [(&'static str, &'static str)]) -> (u16, TextFile) {
     let (config, pem) = tls_config(&[b"h2", b"http/1.1"]);
-    let (listener, port) = listener().await;
     let acceptor = TlsAcceptor::from(config);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                if let Ok(stream) = acceptor.accept(stream).await {
-                    serve_h2(stream, fields).await;
-                }
-            });
+    let port = scripted(move |_, stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve_h2(stream, fields).await;
+            }
         }
     });
-    (port, pem)
+    (port.await, pem)
 }
 
 async fn serve_h2(

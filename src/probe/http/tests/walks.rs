@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::lab::{Here, Lab, OnlySite, encrypted, h2, listener, ok, plain, refusing, says};
+use super::lab::{Here, Lab, OnlySite, encrypted, h2, ok, plain, says};
 use crate::probe::dial::{Pace, Permit};
 use crate::sample::{Reason, Unknown, find_measure};
 use crate::target::ProbeKind;
+use crate::testing::{HERE, listener, refusing};
 
 const TO_HTTPS: &str = "HTTP/1.1 301 Moved\r\nLocation: https://site.test/\r\n\r\n";
 
@@ -226,7 +227,7 @@ async fn faults_and_challenges_are_unknown_and_never_bad_posture() {
 
 #[tokio::test]
 async fn http_that_does_not_answer_is_unknown_and_http_that_refuses_is_a_fact() {
-    let (silent, port) = listener().await;
+    let (silent, port) = listener(HERE).await;
     let (https, pem) = encrypted(ok("")).await;
     let routes = [("site.test:80", port), ("site.test:443", https)];
     let lab = Lab::of("site.test", &routes).trusting(pem.clone()).within(Duration::from_secs(2));
