@@ -18,6 +18,7 @@ pub mod daemon;
 pub mod finding;
 pub mod inventory;
 pub mod ledger;
+pub mod outgoing;
 pub mod probe;
 pub mod rules;
 pub mod sample;

@@ -19,8 +19,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::alert::{Delivery, HttpSettings, Kind, Receiver, Timing};
+use crate::alert::{Delivery, Kind, Receiver, Timing};
 use crate::ledger::{Ack, Alert, AlertState, LedgerError, Outbox, OutboxRow};
+use crate::outgoing::HttpClientSpec;
 use crate::sample::Severity;
 use crate::telemetry::Metrics;
 
@@ -182,8 +183,9 @@ pub(super) fn delivery(outbox: &Arc<MemoryOutbox>, timing: Timing) -> Delivery {
 
 pub(super) fn alertmanager(name: &str, port: u16) -> Receiver {
     let url = Url::parse(&format!("http://127.0.0.1:{port}")).expect("a URL");
-    let http = HttpSettings { timeout: Duration::from_secs(2), ..HttpSettings::default() };
-    Receiver { name: name.to_owned(), kind: Kind::Alertmanager { url }, send_resolved: true, http }
+    let (kind, timeout) = (Kind::Alertmanager { url }, Duration::from_secs(2));
+    let http = HttpClientSpec::default();
+    Receiver { name: name.to_owned(), kind, send_resolved: true, http, timeout }
 }
 
 /// How a fake answers.

@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 
 use super::*;
-use crate::inventory::Secret;
+use crate::outgoing::Secret;
 use crate::testing::{HERE, listener};
 
 /// What the server answers, and what it was asked with.
