@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -18,7 +20,7 @@ use crate::probe::trust::PROVIDER;
 use crate::probe::{Job, Run};
 use crate::sample::{Outcome, Unknown};
 use crate::target::{Point, ProbeKind, Settings, Target, TextFile};
-use crate::testing::scripted;
+use crate::testing::{Leaf, scripted};
 
 /// What a server does with a request's head, given the stream to answer on.
 pub(super) type Script =
@@ -74,16 +76,25 @@ pub(super) async fn plain(script: Script) -> u16 {
 /// A server with TLS and a certificate for `site.test`; also gives the certificate.
 pub(super) async fn encrypted(script: Script) -> (u16, TextFile) {
     let (config, pem) = tls_config(&[b"http/1.1"]);
+    (accepting(config, script).await, pem)
+}
+
+/// A server with TLS that shows this leaf and nothing else.
+pub(super) async fn encrypted_by(leaf: &Leaf, script: Script) -> u16 {
+    accepting(server_config(&leaf.certificate, &leaf.key, &[b"http/1.1"]), script).await
+}
+
+async fn accepting(config: Arc<ServerConfig>, script: Script) -> u16 {
     let acceptor = TlsAcceptor::from(config);
-    let port = scripted(move |_, stream| {
+    scripted(move |_, stream| {
         let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
         async move {
             if let Ok(stream) = acceptor.accept(stream).await {
                 serve(stream, script).await;
             }
         }
-    });
-    (port.await, pem)
+    })
+    .await
 }
 
 /// A server that speaks HTTP/2 over TLS and answers 200 with these fields.
@@ -129,18 +140,23 @@ async fn serve(mut stream: impl Stream + 'static, script: Script) {
     script(String::from_utf8_lossy(&head).into_owned(), Box::new(stream)).await;
 }
 
-fn tls_config(alpn: &[&[u8]]) -> (Arc<rustls::ServerConfig>, TextFile) {
+fn tls_config(alpn: &[&[u8]]) -> (Arc<ServerConfig>, TextFile) {
     let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("a certificate");
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+    let pem = TextFile { path: "ca.pem".into(), text: made.cert.pem().into() };
+    (server_config(&made.cert.pem(), &made.signing_key.serialize_pem(), alpn), pem)
+}
+
+fn server_config(certificate: &str, key: &str, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![certificate], key)
         .expect("a configuration");
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    let pem = TextFile { path: "ca.pem".into(), text: made.cert.pem().into() };
-    (Arc::new(config), pem)
+    Arc::new(config)
 }
 
 /// A sample about to be taken of `site.test`.

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::lab::{Here, Lab, OnlySite, encrypted, h2, ok, plain, says};
+use super::lab::{Here, Lab, OnlySite, encrypted, encrypted_by, h2, ok, plain, says};
 use crate::probe::dial::{Pace, Permit};
 use crate::sample::{Reason, Unknown, find_measure};
-use crate::target::ProbeKind;
-use crate::testing::{HERE, listener, refusing};
+use crate::target::{ProbeKind, TextFile};
+use crate::testing::{HERE, Pki, listener, refusing};
 
 const TO_HTTPS: &str = "HTTP/1.1 301 Moved\r\nLocation: https://site.test/\r\n\r\n";
 
@@ -108,6 +108,31 @@ async fn an_untrusted_certificate_is_said_so_and_its_fields_are_read() {
     assert!(
         facts["unknown"]["redirection"].as_str().expect("a reason").starts_with("not_applicable")
     );
+}
+
+#[tokio::test]
+async fn a_chain_is_judged_in_the_words_of_the_tls_probe() {
+    let pki = Pki::new();
+    let https = encrypted_by(&pki.leaf(&["site.test"], false), ok("")).await;
+    let file = |pem: &str| TextFile { path: "ca.pem".into(), text: pem.into() };
+    for (anchor, word) in [(&pki.root, "incomplete"), (&pki.intermediate, "")] {
+        let lab = Lab::of("site.test:8443", &[("site.test:8443", https)]).trusting(file(anchor));
+        let facts = lab.facts().await;
+        assert_eq!(facts["https"]["certificate_error"], word);
+        assert_eq!(facts["https"]["certificate_trusted"], word.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_operators_contact_is_told() {
+    let site = plain(says(|request| {
+        let named = request.to_lowercase().contains("\r\nuser-agent: secchi/1 (+soc@a.test)\r\n");
+        format!("HTTP/1.1 {} OK\r\n\r\n", if named { 200 } else { 404 })
+    }));
+    let site = site.await;
+    let mut lab = Lab::of("http://site.test:8080", &[("site.test:8080", site)]);
+    lab.settings.user_agent = Some("Secchi/1 (+soc@a.test)".into());
+    assert_eq!(lab.facts().await["status"], 200);
 }
 
 #[tokio::test]
