@@ -21,6 +21,7 @@ pub mod finding;
 pub mod fuzzing;
 pub mod inventory;
 pub mod ledger;
+pub mod outgoing;
 pub mod probe;
 pub mod rules;
 pub mod sample;
@@ -28,4 +29,6 @@ pub mod sampler;
 pub mod schedule;
 pub mod target;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod web;

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::message::{self, Externals};
 use super::plan::{Batch, GroupKey};
-use super::receiver::Secret;
 use crate::ledger::{Alert, AlertState};
+use crate::outgoing::Secret;
 
 /// The body.
 #[derive(Debug, Serialize)]
@@ -133,7 +133,7 @@ pub(super) fn idempotency_key(batch: &Batch) -> String {
 
 /// `sha256=<hex>`: HMAC-SHA256 of the body.
 pub(super) fn signature(key: &Secret, body: &[u8]) -> String {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
     format!("sha256={}", hex::encode(hmac::sign(&key, body)))
 }
 

@@ -12,8 +12,8 @@ use super::at::At;
 use super::checks::Checks;
 use super::diagnostics::{DiagnosticLevel, Diagnostics};
 use super::files::{Files, MAX_FILE};
-use crate::inventory::Secret;
 use crate::inventory::labels::{check_label, check_value};
+use crate::outgoing::Secret;
 use crate::target::{ByteSize, Labels, Span, TextFile};
 
 /// The state of one check of one file.

@@ -19,7 +19,7 @@ mod schema;
 mod structure;
 mod tree;
 
-pub use crate::inventory::Secret;
+pub use crate::outgoing::Secret;
 pub use adhoc::{AdHoc, AdHocError};
 pub use checks::{Checks, NoChecks};
 pub use context::{parse_rate, parse_server};

@@ -12,7 +12,8 @@ use url::Url;
 
 use super::overrides::Overrides;
 use super::{Diagnostics, Effect, Right};
-use crate::inventory::{Families, HttpClientSpec, ResolverSpec, Scope, Secret, SourceSpec};
+use crate::inventory::{Families, ResolverSpec, Scope, SourceSpec};
+use crate::outgoing::{HttpClientSpec, Secret};
 use crate::target::{Labels, ProbeKind, Target, TextFile};
 
 /// A whole, checked config.

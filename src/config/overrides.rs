@@ -44,6 +44,8 @@ pub(crate) struct Overrides {
     pub(crate) allow_networks: Vec<IpNet>,
     pub(crate) intrusive: Option<bool>,
     pub(crate) max_addresses: Option<usize>,
+    /// No key of a target: the file's `contact` in every one.
+    pub(crate) user_agent: Option<Arc<str>>,
 }
 
 impl Overrides {
@@ -80,6 +82,7 @@ impl Overrides {
             allow_networks: [base.allow_networks, this.allow_networks].concat(),
             intrusive: this.intrusive.or(base.intrusive),
             max_addresses: this.max_addresses.or(base.max_addresses),
+            user_agent: this.user_agent.or(base.user_agent),
         }
     }
 
@@ -130,6 +133,7 @@ impl Overrides {
             server_name: self.server_name,
             timeout: self.timeout,
             trust_anchor: self.trust_anchor,
+            user_agent: self.user_agent,
         };
         let target = Target {
             labels: Arc::new(self.labels),

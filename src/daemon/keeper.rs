@@ -125,11 +125,9 @@ impl Keeper {
         state.groups.retain(|source, _| *source < sources);
         state.fresh = (0..sources).collect();
         let generation = state.generation;
-        let contact = state.settings.config.contact.clone().unwrap_or_default();
+        let agent = state.settings.config.user_agent();
         for (source, spec) in state.settings.config.discovery.iter().enumerate() {
-            let agent = format!("secchi/{} {contact}", env!("CARGO_PKG_VERSION"));
-            let discovery =
-                Discovery::new(&spec.spec, spec.index, agent.trim(), self.cache.as_deref());
+            let discovery = Discovery::new(&spec.spec, spec.index, &agent, self.cache.as_deref());
             let mut discovery = match discovery {
                 Ok(discovery) => discovery,
                 Err(error) => {

@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::alert::{HttpSettings, Kind, Receiver, Secret};
+use crate::alert::{Kind, Receiver};
 use crate::config::{
-    self, AlertingSpec, BudgetsSpec, Checks, Limit, MaintenanceSpec, Ranges, ReceiverSpec,
-    RulesSpec,
+    self, AlertingSpec, BudgetsSpec, Checks, Limit, MaintenanceSpec, Ranges, RulesSpec,
 };
 use crate::finding::Exception;
-use crate::inventory::HttpClientSpec;
 use crate::rules::{RuleError, RuleSet};
 use crate::schedule::{
     Budget, BudgetSpec, DetectSpec, Effect, Matcher, PerAddress, Plan, PlanSpec, Rate, Window,
@@ -129,43 +127,17 @@ pub fn receivers(spec: &AlertingSpec) -> Vec<Receiver> {
         name: format!("alertmanager/{at}"),
         kind: Kind::Alertmanager { url: receiver.url.clone() },
         send_resolved: true,
-        http: http_settings(receiver),
+        http: receiver.http.clone(),
+        timeout: Receiver::TIMEOUT,
     });
     let webhooks = spec.webhooks.iter().enumerate().map(|(at, receiver)| Receiver {
         name: format!("webhook/{at}"),
-        kind: Kind::Webhook {
-            url: receiver.url.clone(),
-            hmac_key: receiver.hmac.as_ref().map(|key| Secret::new(key.expose())),
-        },
+        kind: Kind::Webhook { url: receiver.url.clone(), hmac_key: receiver.hmac.clone() },
         send_resolved: true,
-        http: http_settings(receiver),
+        http: receiver.http.clone(),
+        timeout: Receiver::TIMEOUT,
     });
     alertmanagers.chain(webhooks).collect()
-}
-
-fn http_settings(receiver: &ReceiverSpec) -> HttpSettings {
-    let HttpClientSpec {
-        authorization,
-        basic_auth,
-        ca_file,
-        certificate,
-        insecure_skip_verify,
-        server_name,
-        proxy_url,
-    } = &receiver.http;
-    let secret = |secret: &crate::inventory::Secret| Secret::new(secret.expose());
-    HttpSettings {
-        authorization: authorization.as_ref().map(|(kind, value)| (kind.clone(), secret(value))),
-        basic_auth: basic_auth.as_ref().map(|(name, value)| (name.clone(), secret(value))),
-        ca_pem: ca_file.as_ref().map(|file| file.text.as_bytes().to_vec()),
-        client_pem: certificate
-            .as_ref()
-            .map(|(file, key)| (file.text.as_bytes().to_vec(), secret(key))),
-        server_name: server_name.clone(),
-        insecure_skip_verify: *insecure_skip_verify,
-        proxy_url: proxy_url.clone(),
-        ..HttpSettings::default()
-    }
 }
 
 /// What the config asks of the rooms that it may not know.

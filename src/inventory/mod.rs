@@ -7,14 +7,11 @@ pub mod labels;
 mod points;
 mod resolver;
 mod scope;
-mod secret;
 
 pub use address::{AddressClass, canonical};
 pub use discovery::{
-    Discovery, DiscoveryError, Format, Group, HttpClientSpec, Refreshed, SourceSpec, parse_groups,
-    vanished,
+    Discovery, DiscoveryError, Format, Group, Refreshed, SourceSpec, parse_groups, vanished,
 };
 pub use points::{Points, fixed_addresses, points};
 pub use resolver::{Families, Family, Lookup, Resolver, ResolverError, ResolverSpec};
 pub use scope::{ContactKind, NameRule, Refusal, Scope, ScopeError, parse_network};
-pub use secret::Secret;

@@ -11,6 +11,7 @@ pub(super) use targets::refusal;
 
 use std::sync::Arc;
 
+use super::adhoc::user_agent;
 use super::context::Context;
 use super::file::File;
 use super::model::{Config, RulesSpec};
@@ -24,7 +25,9 @@ pub(super) fn check(context: &mut Context<'_>, file: &File, path: &std::path::Pa
         known.rule(context, disabled);
     }
     let plans = plans::check(context, &file.plans);
-    let defaults = keys::check(context, &file.defaults.keys(), &plans, &known);
+    let mut defaults = keys::check(context, &file.defaults.keys(), &plans, &known);
+    let contact = blocks::contact(context, file.contact.as_ref());
+    defaults.user_agent = contact.as_deref().map(|contact| user_agent(Some(contact)).into());
     let (resolvers, families) = (resolvers(context, file), families(context, file));
     let targets = targets::check(context, file, &defaults, &plans, &known, &resolvers);
     Config {
@@ -42,7 +45,7 @@ pub(super) fn check(context: &mut Context<'_>, file: &File, path: &std::path::Pa
         resolvers,
         families,
         vantage: blocks::vantage(context, file.vantage.as_ref()),
-        contact: blocks::contact(context, file.contact.as_ref()),
+        contact,
         notes: crate::config::Diagnostics::new(path, ""),
         plans,
         defaults,
