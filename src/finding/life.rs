@@ -184,7 +184,7 @@ fn birth(rule: &RuleFacts, breach: &Breach, look: &Look<'_>) -> Change {
         measure: Arc::clone(&rule.measure),
         measured: breach.measured.clone(),
         range: Arc::clone(&rule.range),
-        summary: Arc::clone(&rule.summary),
+        summary: rule.summary_of(look.target, &breach.subject, &breach.measured).into(),
         remedy: Arc::clone(&rule.remedy),
         evidence: breach.evidence.clone(),
         controls: Arc::clone(&rule.controls),
@@ -284,15 +284,13 @@ fn retell(finding: &mut Finding, rule: &RuleFacts, breach: &Breach) -> bool {
         (Some(old), Some(new)) => (old - new).abs() <= old.abs() * 0.01,
         _ => finding.measured == breach.measured,
     };
-    let same = close
-        && finding.range == rule.range
-        && finding.summary == rule.summary
-        && finding.remedy == rule.remedy;
+    let same = close && finding.range == rule.range && finding.remedy == rule.remedy;
     if !same {
         finding.measured = breach.measured.clone();
         finding.evidence.clone_from(&breach.evidence);
         finding.range = Arc::clone(&rule.range);
-        finding.summary = Arc::clone(&rule.summary);
+        let FindingKey { target, subject, .. } = &finding.key;
+        finding.summary = rule.summary_of(target, subject, &breach.measured).into();
         finding.remedy = Arc::clone(&rule.remedy);
         finding.controls = Arc::clone(&rule.controls);
     }

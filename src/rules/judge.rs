@@ -6,11 +6,12 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::range::{Fact, Quantity, Ruling, seconds_left, span};
+use super::range::{Fact, Quantity, Ruling, seconds_left};
 use super::route::{Index, Place, What};
-use super::rule::{Condition, Held, clean, in_short};
+use super::rule::{Condition, Held};
 use crate::sample::{
     Breach, Doubt, Evidence, Judgement, Measurements, Outcome, Reason, Sample, Unknown, Verdict,
+    clean, in_short, span_in_words,
 };
 
 /// Judges a sample by every rule of its probe. A sample without measurements leaves every rule
@@ -162,7 +163,7 @@ impl<'a> Bench<'a> {
         };
         match left {
             Some(left) => {
-                format!("{} = {} ({} left)", place.shown_path, in_short(value), span(left))
+                format!("{} = {} ({} left)", place.shown_path, in_short(value), span_in_words(left))
             }
             None => format!("{} = {}", place.shown_path, in_short(value)),
         }

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use regex::Regex;
 use serde_json::Value;
 
+use crate::sample::span_in_words;
 use crate::sample::{Reason, Unknown};
-use crate::target::{ByteSize, Span};
+use crate::target::ByteSize;
 
 /// What a measurement may be. Its text is what findings show: `none of SSLv2, SSLv3`.
 #[derive(Clone, Debug)]
@@ -361,21 +361,8 @@ impl Quantity {
                 size.to_string()
             }
             Self::Bytes | Self::Plain => format!("{value}"),
-            Self::Left => format!("{} left", span(value)),
-            Self::Seconds => span(value),
+            Self::Left => format!("{} left", span_in_words(value)),
+            Self::Seconds => span_in_words(value),
         }
-    }
-}
-
-/// A duration; one that is past has a minus before it.
-pub(super) fn span(seconds: f64) -> String {
-    let sign = if seconds < 0.0 { "-" } else { "" };
-    match Duration::try_from_secs_f64(seconds.abs()) {
-        // More than an hour is not told to the second.
-        Ok(length) if length.as_secs() >= 3_600 && length.subsec_millis() > 0 => {
-            format!("{sign}{}", Span(Duration::from_secs(length.as_secs())))
-        }
-        Ok(length) => format!("{sign}{}", Span(length)),
-        Err(_) => format!("{seconds}s"),
     }
 }

@@ -67,10 +67,12 @@ pub fn sample_verdict(judgements: &[Judgement]) -> Verdict {
 
 fn was_not_asked(judgement: &Judgement) -> bool {
     let not_looked_at = not_looked_at();
-    judgement
-        .doubts
-        .iter()
-        .all(|doubt| doubt.unknown.reason == Reason::OptIn || doubt.unknown == not_looked_at)
+    judgement.doubts.iter().all(|doubt| match doubt.unknown.reason {
+        Reason::OptIn => true,
+        // With a detail something stood in the way; without one it was not on the sample's list.
+        Reason::NotObserved => doubt.unknown.detail.is_none() || doubt.unknown == not_looked_at,
+        _ => false,
+    })
 }
 
 /// How many judgements came to what.

@@ -581,6 +581,12 @@ fn info_and_what_was_not_asked_do_not_decide_a_samples_verdict() {
     );
     let opt_in = json!({"chain": {"trusted": true}, "vulnerabilities": {"robot": null}, "unknown": {"vulnerabilities.robot": "opt_in"}});
     assert_eq!(verdict(opt_in), Verdict::InRange);
+    // A lower bound that the probe never meant to close does not make a good sample unknown, but
+    // one that something stood in the way of does.
+    let bound = |why: &str| json!({"chain": {"trusted": true}, "cipher_suites": {"TLSv1.3": ["TLS_AES_128_GCM_SHA256"]}, "unknown": {"cipher_suites": why}});
+    assert_eq!(verdict(bound("not_observed")), Verdict::InRange);
+    assert_eq!(verdict(bound("not_observed: the walk was cut short")), Verdict::Unknown);
+    assert_eq!(verdict(bound("timeout")), Verdict::Unknown);
     assert_eq!(verdict(json!({})), Verdict::Unknown);
 }
 
