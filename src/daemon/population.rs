@@ -296,7 +296,9 @@ mod tests {
 
     /// A target of the command line with these probes.
     fn wanted(target: &str, probes: &[ProbeKind]) -> Wanted {
-        let config = Config::from_targets(&[target.to_owned()], &AdHoc::default());
+        let networks = vec!["192.0.2.0/24".parse().expect("a network")];
+        let options = AdHoc { allow_networks: networks, ..AdHoc::default() };
+        let config = Config::from_targets(&[target.to_owned()], &options);
         let mut config = config.expect("a config").targets.remove(0);
         config.probes = probes.to_vec();
         config.max_addresses = 2;
