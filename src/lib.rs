@@ -16,8 +16,12 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod finding;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inventory;
 pub mod ledger;
+pub mod outgoing;
 pub mod probe;
 pub mod rules;
 pub mod sample;
@@ -25,4 +29,6 @@ pub mod sampler;
 pub mod schedule;
 pub mod target;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod web;

@@ -1,22 +1,16 @@
 //! One receiver's HTTP: requests with its settings, and what an answer means.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderValue, RETRY_AFTER,
-};
-use reqwest::{Response, StatusCode};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
 use super::message::{Externals, PostableAlert, clean};
 use super::plan::Batch;
 use super::receiver::{Kind, Receiver};
-use super::{AlertError, tls, webhook};
+use super::{AlertError, webhook};
+use crate::outgoing::{self, Manner, body, words};
 
 /// What an answer means for the alerts of a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,51 +42,23 @@ pub(super) enum Life {
 
 /// A receiver with its connection pool.
 pub(super) struct Client {
-    http: reqwest::Client,
+    http: outgoing::Client,
     receiver: Receiver,
-    endpoint: Url,
-    headers: HeaderMap,
 }
 
 impl Client {
     pub(super) fn new(receiver: Receiver) -> Result<Self, AlertError> {
-        let name = receiver.name.clone();
-        Self::build(receiver).map_err(|reason| AlertError::Client { receiver: name, reason })
-    }
-
-    fn build(receiver: Receiver) -> Result<Self, String> {
-        let settings = &receiver.http;
-        let mut builder = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .user_agent(concat!("secchi/", env!("CARGO_PKG_VERSION")))
-            .timeout(settings.timeout)
-            .connect_timeout(settings.timeout.min(Duration::from_secs(5)))
-            .pool_max_idle_per_host(1)
-            .tls_backend_preconfigured(tls::config(settings)?);
-        if let Some(url) = &settings.proxy_url {
-            builder = builder.proxy(reqwest::Proxy::all(url.clone()).map_err(words)?);
-        }
-        let mut endpoint = match &receiver.kind {
+        let endpoint = match &receiver.kind {
             Kind::Alertmanager { url } => below(url, "api/v2/alerts"),
             Kind::Webhook { url, .. } => url.clone(),
         };
-        let mut headers = authorization(&receiver)?;
-        if let Some(server_name) = &settings.server_name {
-            if settings.proxy_url.is_some() {
-                return Err("server_name and proxy_url cannot be had together".to_owned());
+        let manner = Manner { user_agent: AGENT, timeout: receiver.timeout, redirects: 0 };
+        match outgoing::Client::new(&receiver.http, &endpoint, manner) {
+            Ok(http) => Ok(Self { http, receiver }),
+            Err(error) => {
+                Err(AlertError::Client { receiver: receiver.name, reason: error.to_string() })
             }
-            headers.insert(HOST, authority(&endpoint)?);
-            let host = endpoint.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            endpoint
-                .set_host(Some(server_name))
-                .map_err(|error| format!("server_name: {error}"))?;
-            // HTTP/2 has no Host of its own beside the name in the URL.
-            builder = builder.dns_resolver(Arc::new(Elsewhere(host))).http1_only();
         }
-        let http = builder.build().map_err(words)?;
-        Ok(Self { http, receiver, endpoint, headers })
     }
 
     pub(super) fn receiver(&self) -> &Receiver {
@@ -101,7 +67,7 @@ impl Client {
 
     /// Sends one request.
     pub(super) async fn send(&self, batch: &Batch, externals: &Externals) -> Answer {
-        let mut headers = self.headers.clone();
+        let mut headers = HeaderMap::new();
         let body = match &self.receiver.kind {
             Kind::Alertmanager { .. } => {
                 let alerts: Vec<_> =
@@ -122,7 +88,8 @@ impl Client {
         };
         let Ok(body) = body else { return Answer::Refused("not writable as JSON".to_owned()) };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let request = self.http.post(self.endpoint.clone()).headers(headers).body(body);
+        let request = self.http.request(Method::POST, self.http.url().clone());
+        let request = request.headers(headers).body(body);
         match request.send().await {
             Ok(response) => answer(response).await,
             Err(error) => Answer::Unreached(words(error)),
@@ -131,15 +98,14 @@ impl Client {
 
     /// Asks an Alertmanager when its present life began.
     pub(super) async fn life(&self, now: DateTime<Utc>) -> Life {
-        let url = below(&self.endpoint, "../status");
-        let request = self.http.get(url).headers(self.headers.clone());
+        let request = self.http.request(Method::GET, below(self.http.url(), "../status"));
         let Ok(response) = request.send().await else { return Life::Unreached };
         if response.status().is_server_error() {
             return Life::Unreached;
         }
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok());
-        let body = bounded(response, STATUS_BYTES).await.unwrap_or_default();
+        let body = body(response, STATUS_BYTES).await.ok().flatten().unwrap_or_default();
         let Ok(status) = serde_json::from_slice::<Status>(&body) else { return Life::Unsaid };
         let started = DateTime::parse_from_rfc3339(&status.uptime).ok();
         // Its clock may differ from ours: the answer's Date says by how much.
@@ -160,7 +126,7 @@ async fn answer(response: Response) -> Answer {
     }
     let wish = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let wish = wish.and_then(|text| text.trim().parse().ok()).and_then(TimeDelta::try_seconds);
-    let body = bounded(response, ERROR_BYTES).await.unwrap_or_default();
+    let body = body(response, ERROR_BYTES).await.ok().flatten().unwrap_or_default();
     let body: String = String::from_utf8_lossy(&body).chars().take(200).collect();
     let said = clean(format!("{status} {body}").trim(), false);
     match status {
@@ -181,18 +147,6 @@ async fn answer(response: Response) -> Answer {
     }
 }
 
-/// The body up to a bound; `None` if it is longer or breaks off.
-async fn bounded(mut response: Response, bound: usize) -> Option<Vec<u8>> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
-        if body.len() + chunk.len() > bound {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Some(body)
-}
-
 /// The URL with a path below its own, whether that ends in a slash or not.
 fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
@@ -208,59 +162,7 @@ fn below(base: &Url, path: &str) -> Url {
     url
 }
 
-fn authority(url: &Url) -> Result<HeaderValue, String> {
-    let host = url.host_str().unwrap_or_default();
-    let text = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-    HeaderValue::try_from(text).map_err(|error| error.to_string())
-}
-
-fn authorization(receiver: &Receiver) -> Result<HeaderMap, String> {
-    use base64::Engine as _;
-    let mut headers = HeaderMap::new();
-    let settings = &receiver.http;
-    let value = match (&settings.authorization, &settings.basic_auth) {
-        (Some((kind, secret)), _) => {
-            [kind.as_bytes(), b" ", secret.expose().trim_ascii().as_bytes()].concat()
-        }
-        (None, Some((user, secret))) => {
-            let pair = [user.as_bytes(), b":", secret.expose().as_bytes()].concat();
-            let pair = base64::engine::general_purpose::STANDARD.encode(pair);
-            format!("Basic {pair}").into_bytes()
-        }
-        (None, None) => return Ok(headers),
-    };
-    let mut value = HeaderValue::from_bytes(&value)
-        .map_err(|_| "authorization holds characters that no header carries".to_owned())?;
-    value.set_sensitive(true);
-    headers.insert(AUTHORIZATION, value);
-    Ok(headers)
-}
-
-/// The error with its causes, without the URL: that may be a secret.
-fn words(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    clean(&text, false).chars().take(300).collect()
-}
-
-/// Resolves every name to where one other host is: the URL then carries `server_name`.
-struct Elsewhere(String);
-
-impl Resolve for Elsewhere {
-    fn resolve(&self, _: Name) -> Resolving {
-        let host = self.0.clone();
-        Box::pin(async move {
-            let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
-}
-
+const AGENT: &str = concat!("secchi/", env!("CARGO_PKG_VERSION"));
 const IDEMPOTENCY_KEY: reqwest::header::HeaderName =
     reqwest::header::HeaderName::from_static("idempotency-key");
 const SIGNATURE: reqwest::header::HeaderName =

@@ -14,7 +14,6 @@ mod message;
 mod plan;
 mod receiver;
 mod timing;
-mod tls;
 mod watchdog;
 mod webhook;
 
@@ -32,7 +31,7 @@ use crate::target::Labels;
 use crate::telemetry::Metrics;
 
 pub use error::AlertError;
-pub use receiver::{HttpSettings, Kind, Receiver};
+pub use receiver::{Kind, Receiver};
 pub use timing::Timing;
 
 /// What every receiver's task shares.

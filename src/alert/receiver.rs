@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::target::Secret;
+use crate::outgoing::{HttpClientSpec, Secret};
 
 /// One receiver of alerts.
 #[derive(Clone, Debug)]
@@ -17,7 +17,14 @@ pub struct Receiver {
     /// Whether it hears of resolves.
     pub send_resolved: bool,
     /// How it is reached.
-    pub http: HttpSettings,
+    pub http: HttpClientSpec,
+    /// One request, connect to last byte.
+    pub timeout: Duration,
+}
+
+impl Receiver {
+    /// What a request may take where nothing else is said.
+    pub const TIMEOUT: Duration = Duration::from_secs(10);
 }
 
 /// The two kinds of receivers. Debug shows no more of an address than its origin: the path of a
@@ -58,52 +65,16 @@ impl fmt::Debug for Kind {
     }
 }
 
-/// Prometheus' `http_config`, secrets already read.
-#[derive(Clone, Debug)]
-pub struct HttpSettings {
-    /// `authorization`: type (`Bearer`) and credentials.
-    pub authorization: Option<(String, Secret)>,
-    /// `basic_auth`: user and password.
-    pub basic_auth: Option<(String, Secret)>,
-    /// `tls_config.ca_file`: the only anchors, if set.
-    pub ca_pem: Option<Vec<u8>>,
-    /// `tls_config.cert_file` and `key_file`.
-    pub client_pem: Option<(Vec<u8>, Secret)>,
-    /// `tls_config.server_name`: SNI and the name the certificate must cover.
-    pub server_name: Option<String>,
-    /// `tls_config.insecure_skip_verify`.
-    pub insecure_skip_verify: bool,
-    /// `proxy_url`; the environment's proxies are never used.
-    pub proxy_url: Option<Url>,
-    /// One request, connect to last byte.
-    pub timeout: Duration,
-}
-
-impl Default for HttpSettings {
-    fn default() -> Self {
-        Self {
-            authorization: None,
-            basic_auth: None,
-            ca_pem: None,
-            client_pem: None,
-            server_name: None,
-            insecure_skip_verify: false,
-            proxy_url: None,
-            timeout: Duration::from_secs(10),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn debug_never_shows_a_secret() {
-        let http = HttpSettings {
+        let http = HttpClientSpec {
             authorization: Some(("Bearer".into(), Secret::new("hunter2"))),
             basic_auth: Some(("me".into(), Secret::new("hunter2"))),
-            ..HttpSettings::default()
+            ..HttpClientSpec::default()
         };
         let url = Url::parse("https://hooks.example.com/hunter2").expect("a URL");
         let receiver = Receiver {
@@ -111,6 +82,7 @@ mod tests {
             kind: Kind::Webhook { url, hmac_key: Some(Secret::new("hunter2")) },
             send_resolved: true,
             http,
+            timeout: Receiver::TIMEOUT,
         };
         let text = format!("{receiver:?}");
         assert!(text.contains("<secret>") && !text.contains("hunter2") && !text.contains("104"));

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::message::{self, Externals};
 use super::plan::{Batch, GroupKey};
 use crate::ledger::{Alert, AlertState};
-use crate::target::Secret;
+use crate::outgoing::Secret;
 
 /// The body.
 #[derive(Debug, Serialize)]

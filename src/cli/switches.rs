@@ -90,6 +90,7 @@ impl Switches {
             rate: self.rate.map(Rate::hertz),
             server_name: self.server_name.as_ref().map(|name| name.to_ascii_lowercase()),
             timeout: self.timeout,
+            user_agent: None,
         })
     }
 

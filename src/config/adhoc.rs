@@ -157,11 +157,7 @@ impl Config {
 
     /// What `Secchi` calls itself towards the peers of probes and discovery.
     pub fn user_agent(&self) -> String {
-        let version = env!("CARGO_PKG_VERSION");
-        match &self.contact {
-            Some(contact) => format!("secchi/{version} (+{contact})"),
-            None => format!("secchi/{version}"),
-        }
+        user_agent(self.contact.as_deref())
     }
 
     /// The same config, with what resolvers the system names added to the scope.
@@ -207,6 +203,15 @@ impl Config {
             notes: Diagnostics::new(Path::new(""), ""),
             defaults: Overrides::default(),
         }
+    }
+}
+
+/// A product with a comment (RFC 9110 §10.1.5); the contact was checked to fit into one.
+pub(super) fn user_agent(contact: Option<&str>) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    match contact {
+        Some(contact) => format!("Secchi/{version} (+{contact})"),
+        None => format!("Secchi/{version}"),
     }
 }
 

@@ -16,7 +16,8 @@ use super::at::At;
 use super::diagnostics::{DiagnosticLevel, Diagnostics};
 use super::files::{Files, MAX_FILE};
 use crate::inventory::labels::{check_label, check_value};
-use crate::target::{ByteSize, Labels, Secret, Span, TextFile};
+use crate::outgoing::Secret;
+use crate::target::{ByteSize, Labels, Span, TextFile};
 
 /// The state of one check of one file.
 pub(super) struct Context<'a> {

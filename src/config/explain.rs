@@ -58,6 +58,7 @@ fn settings(settings: &Settings) -> Value {
         "server_name": settings.server_name,
         "timeout": settings.timeout.map(Span),
         "trust_anchor": file(&settings.trust_anchor),
+        "user_agent": settings.user_agent,
     });
     // What was not said is not shown.
     let Value::Object(mut map) = all else { return Value::Null };

@@ -18,6 +18,7 @@ mod schema;
 mod structure;
 mod tree;
 
+pub use crate::outgoing::Secret;
 pub use adhoc::{AdHoc, AdHocError};
 pub use context::parse_server;
 pub use diagnostics::{Diagnostic, DiagnosticLevel, Diagnostics};

@@ -12,10 +12,11 @@ use url::Url;
 
 use super::Diagnostics;
 use super::overrides::Overrides;
-use crate::inventory::{Families, HttpClientSpec, ResolverSpec, Scope, SourceSpec};
+use crate::inventory::{Families, ResolverSpec, Scope, SourceSpec};
+use crate::outgoing::{HttpClientSpec, Secret};
 use crate::rules::RuleSet;
 use crate::schedule::{BudgetSpec, Plan, Window};
-use crate::target::{Labels, ProbeKind, Secret, Target, TextFile};
+use crate::target::{Labels, ProbeKind, Target, TextFile};
 use crate::web::Right;
 
 /// A whole, checked config.

@@ -43,6 +43,8 @@ pub(crate) struct Overrides {
     pub(crate) allow_networks: Vec<IpNet>,
     pub(crate) intrusive: Option<bool>,
     pub(crate) max_addresses: Option<usize>,
+    /// No key of a target: the file's `contact` in every one.
+    pub(crate) user_agent: Option<Arc<str>>,
 }
 
 impl Overrides {
@@ -58,7 +60,7 @@ impl Overrides {
         }
         either!(probes plan profile samples agree within freshness pins connect_to server_name);
         either!(ca_file addresses dns_servers root_hints dns_port trust_anchor hosts_file);
-        either!(hsts_preload_list ports rate concurrency timeout intrusive max_addresses);
+        either!(hsts_preload_list ports rate concurrency timeout intrusive max_addresses user_agent);
         for (name, value) in &base.labels {
             self.labels.entry(name.clone()).or_insert_with(|| value.clone());
         }
@@ -115,6 +117,7 @@ impl Overrides {
             server_name: self.server_name,
             timeout: self.timeout,
             trust_anchor: self.trust_anchor,
+            user_agent: self.user_agent,
         };
         let target = Target {
             labels: Arc::new(self.labels),

@@ -251,6 +251,11 @@ fn each_mistake_has_its_own_message() {
         ("discovery: {http_sd: [{url: x}]}", "not a URL"),
         ("vantage: \"\"", "a short printable name"),
         ("contact: \"a (b)\"", "a mail address or a URL"),
+        (
+            "alerting: {alertmanagers: [{url: \"http://x\", http_config: {proxy_url: \"http://p\", \
+             tls_config: {server_name: y}}}]}",
+            "one of server_name and proxy_url",
+        ),
         ("targets: [}", ""),
         ("targets: [{target: x.a.test, target: y.a.test}]", "uplicate"),
     ] {
@@ -413,6 +418,19 @@ fn targets_of_the_command_line_are_their_own_scope_and_every_refusal_is_named() 
     assert_eq!(config.targets[0].probes, ProbeKind::ALL);
     assert_eq!(config.targets[0].profile, ["standard"]);
     assert!(!config.targets[1].probes.contains(&ProbeKind::Dns));
+}
+
+#[test]
+fn the_contact_goes_with_every_target() {
+    let config = read("contact: soc@example.com\ntargets: [a.example.com]\n").expect("a config");
+    let agent = concat!("Secchi/", env!("CARGO_PKG_VERSION"), " (+soc@example.com)");
+    let target = config.target("a.example.com").expect("the target");
+    assert_eq!(target.target.settings.user_agent.as_deref(), Some(agent));
+    assert_eq!(config.user_agent(), agent);
+    let other = config.ad_hoc("a.example.com:8443").expect("in scope");
+    assert_eq!(other.target.settings.user_agent.as_deref(), Some(agent));
+    let silent = read("targets: [a.example.com]\n").expect("a config");
+    assert_eq!(silent.target("a.example.com").expect("it").target.settings.user_agent, None);
 }
 
 #[test]

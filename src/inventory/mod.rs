@@ -10,8 +10,7 @@ mod scope;
 
 pub use address::{AddressClass, canonical};
 pub use discovery::{
-    Discovery, DiscoveryError, Format, Group, HttpClientSpec, Refreshed, SourceSpec, parse_groups,
-    vanished,
+    Discovery, DiscoveryError, Format, Group, Refreshed, SourceSpec, parse_groups, vanished,
 };
 pub use points::{Points, fixed_addresses, points};
 pub use resolver::{Families, Family, Lookup, Resolver, ResolverError, ResolverSpec};

@@ -339,9 +339,9 @@ mod tests {
     use hickory_resolver::proto::op::{Message, MessageType, OpCode};
     use hickory_resolver::proto::rr::rdata::{A, AAAA};
     use hickory_resolver::proto::rr::{RData, Record};
-    use tokio::net::UdpSocket;
 
     use super::*;
+    use crate::testing::{HERE, udp};
 
     /// A name server on loopback that ends with the test.
     struct Server {
@@ -356,12 +356,7 @@ mod tests {
     }
 
     async fn serve(answer: impl Fn(&str, RecordType) -> Reply + Send + 'static) -> Server {
-        let socket = loop {
-            let port = fastrand::u16(10_000..32_000);
-            if let Ok(socket) = UdpSocket::bind(("127.0.0.1", port)).await {
-                break Arc::new(socket);
-            }
-        };
+        let socket = Arc::new(udp(HERE).await);
         let address = socket.local_addr().expect("an address");
         let task = tokio::spawn(async move {
             let mut bytes = [0; 1500];

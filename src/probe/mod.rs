@@ -6,6 +6,7 @@ pub mod dns;
 pub mod http;
 pub mod ports;
 pub mod tls;
+mod trust;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -4,7 +4,6 @@ mod endpoint;
 mod pins;
 mod point;
 mod ports;
-mod secret;
 mod settings;
 mod units;
 
@@ -12,6 +11,5 @@ pub use endpoint::{Endpoint, EndpointError, Host, Scheme, StartTls};
 pub use pins::{Expectation, PinError, PinType, Pins};
 pub use point::{Labels, Point, PointKey, ProbeKind, Target};
 pub use ports::{PortSet, PortSetError, Transport};
-pub use secret::Secret;
 pub use settings::{ConnectTo, ConnectToError, Settings, TextFile};
 pub use units::{ByteSize, Span, UnitError};

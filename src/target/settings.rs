@@ -46,6 +46,8 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// DNSKEY or DS records in presentation form.
     pub trust_anchor: Option<TextFile>,
+    /// What the http probe calls itself, with the operator's contact: a field's value.
+    pub user_agent: Option<Arc<str>>,
 }
 
 impl Settings {

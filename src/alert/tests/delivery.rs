@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::fakes::*;
-use crate::alert::{Delivery, HttpSettings, Kind, Receiver, run};
+use crate::alert::{Delivery, Kind, Receiver, run};
 use crate::ledger::AlertState::{Firing, Resolved};
+use crate::outgoing::{HttpClientSpec, Secret};
 use crate::sample::Severity;
-use crate::target::Secret;
 
 struct Running {
     shutdown: CancellationToken,
@@ -44,7 +44,8 @@ impl Running {
 fn webhook(name: &str, port: u16) -> Receiver {
     let url = Url::parse(&format!("http://127.0.0.1:{port}/hook")).expect("a URL");
     let kind = Kind::Webhook { url, hmac_key: Some(Secret::new("key")) };
-    Receiver { name: name.to_owned(), kind, send_resolved: true, http: HttpSettings::default() }
+    let (http, timeout) = (HttpClientSpec::default(), Receiver::TIMEOUT);
+    Receiver { name: name.to_owned(), kind, send_resolved: true, http, timeout }
 }
 
 #[tokio::test]

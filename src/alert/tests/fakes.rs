@@ -19,8 +19,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::alert::{Delivery, HttpSettings, Kind, Receiver, Timing};
+use crate::alert::{Delivery, Kind, Receiver, Timing};
 use crate::ledger::{Ack, Alert, AlertState, LedgerError, Outbox, OutboxRow};
+use crate::outgoing::HttpClientSpec;
 use crate::sample::Severity;
 use crate::telemetry::Metrics;
 
@@ -182,8 +183,9 @@ pub(super) fn delivery(outbox: &Arc<MemoryOutbox>, timing: Timing) -> Delivery {
 
 pub(super) fn alertmanager(name: &str, port: u16) -> Receiver {
     let url = Url::parse(&format!("http://127.0.0.1:{port}")).expect("a URL");
-    let http = HttpSettings { timeout: Duration::from_secs(2), ..HttpSettings::default() };
-    Receiver { name: name.to_owned(), kind: Kind::Alertmanager { url }, send_resolved: true, http }
+    let (kind, timeout) = (Kind::Alertmanager { url }, Duration::from_secs(2));
+    let http = HttpClientSpec::default();
+    Receiver { name: name.to_owned(), kind, send_resolved: true, http, timeout }
 }
 
 /// How a fake answers.
@@ -291,8 +293,8 @@ async fn status(State((manners, _)): State<Shared>) -> Json<Value> {
 
 /// A listener outside the range that the system gives to clients.
 pub(super) async fn listen(port: Option<u16>) -> TcpListener {
-    for _ in 0..200 {
-        let port = port.unwrap_or_else(|| fastrand::u16(20_000..32_000));
+    for free in crate::testing::ports() {
+        let port = port.unwrap_or(free);
         if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
             return listener;
         }

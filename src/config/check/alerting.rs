@@ -4,7 +4,7 @@ use crate::config::context::Context;
 use crate::config::file::{Alerting, HttpConfig};
 use crate::config::files::MAX_FILE;
 use crate::config::model::{AlertingSpec, ReceiverSpec};
-use crate::inventory::HttpClientSpec;
+use crate::outgoing::HttpClientSpec;
 use crate::target::Host;
 
 pub(super) fn check(context: &mut Context<'_>, alerting: &Alerting) -> AlertingSpec {
@@ -65,8 +65,11 @@ pub(super) fn http_config(context: &mut Context<'_>, block: &HttpConfig) -> Http
         (None, None) => {}
     }
     if let Some(at) = &tls.server_name {
-        if at.value.parse::<Host>().is_err() {
+        if !matches!(at.value.parse(), Ok(Host::Name(_))) {
             context.error(&at.span, format!("`{}` is no host name", at.value));
+        }
+        if block.proxy_url.is_some() {
+            context.error(&at.span, "one of server_name and proxy_url, not both");
         }
         spec.server_name = Some(at.value.clone());
     }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::adhoc::user_agent;
 use super::at::At;
 use super::context::Context;
 use super::diagnostics::did_you_mean;
@@ -29,7 +30,9 @@ pub(super) fn check(context: &mut Context<'_>, file: File, path: &std::path::Pat
     let (known, rules) = Known::of(context, &file.rules);
     let plans = plans::check(context, &file.plans);
     let (resolvers, families) = (resolvers(context, &file), families(context, &file));
-    let defaults = keys::check(context, &file.defaults.into_keys(), &plans, &known);
+    let contact = blocks::contact(context, file.contact.as_ref());
+    let mut defaults = keys::check(context, &file.defaults.into_keys(), &plans, &known);
+    defaults.user_agent = contact.as_deref().map(|contact| user_agent(Some(contact)).into());
     let shelf = Shelf { defaults: &defaults, plans: &plans, known: &known };
     let first_source = file.discovery.first();
     let discovery = targets::discovery(context, file.discovery, &shelf);
@@ -61,7 +64,7 @@ pub(super) fn check(context: &mut Context<'_>, file: File, path: &std::path::Pat
         resolvers,
         families,
         vantage: blocks::vantage(context, file.vantage.as_ref()),
-        contact: blocks::contact(context, file.contact.as_ref()),
+        contact,
         notes: crate::config::Diagnostics::new(path, ""),
         plans,
         defaults,

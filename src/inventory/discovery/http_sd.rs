@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::{Client, Request, Response, Url};
+use reqwest::{Method, Response, Url};
 use tokio::time::timeout;
 
-use super::client::HttpClientSpec;
 use super::groups::{Format, MAX_BYTES, parse_groups};
 use super::{DiscoveryError, Group};
+use crate::outgoing::{Client, body, words};
 
 /// One poll of a source.
 #[derive(Debug)]
 pub(super) struct Poll {
     pub(super) client: Client,
     pub(super) url: Url,
-    pub(super) http: HttpClientSpec,
     pub(super) refresh: Duration,
 }
 
@@ -29,26 +28,18 @@ impl Poll {
     }
 
     async fn exchange(&self) -> Result<Vec<Group>, DiscoveryError> {
-        let mut request = Request::new(http::Method::GET, self.url.clone());
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT, http::HeaderValue::from_static("application/json"));
-        headers.insert(
-            "x-prometheus-refresh-interval-seconds",
-            http::HeaderValue::from(self.refresh.as_secs().max(1)),
-        );
-        self.http.authorize(&mut request)?;
-        // The URL may carry a token in its query; the error's own copy of it is dropped.
-        let response = self
+        let request = self
             .client
-            .execute(request)
-            .await
-            .map_err(|error| self.failed(chain(&error.without_url())))?;
+            .request(Method::GET, self.client.url().clone())
+            .header(ACCEPT, "application/json")
+            .header("x-prometheus-refresh-interval-seconds", self.refresh.as_secs().max(1));
+        let response = request.send().await.map_err(|error| self.failed(words(error)))?;
         let body = self.body(response).await?;
         parse_groups(&body, Format::Json)
             .map_err(|error| DiscoveryError::Url { url: shown(&self.url), error })
     }
 
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, DiscoveryError> {
+    async fn body(&self, response: Response) -> Result<Vec<u8>, DiscoveryError> {
         if response.status() != http::StatusCode::OK {
             return Err(self.failed(format!("status {} in place of 200", response.status())));
         }
@@ -56,16 +47,11 @@ impl Poll {
         if !kind.is_some_and(is_json) {
             return Err(self.failed("the Content-Type is not application/json"));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| self.failed(chain(&error.without_url())))?
-        {
-            if body.len() + chunk.len() > MAX_BYTES {
-                return Err(self.failed("the list is larger than 16 MiB"));
-            }
-            body.extend_from_slice(&chunk);
+        match body(response, MAX_BYTES).await {
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => Err(self.failed("the list is larger than 16 MiB")),
+            Err(error) => Err(self.failed(words(error))),
         }
-        Ok(body)
     }
 
     fn failed(&self, message: impl Into<String>) -> DiscoveryError {
@@ -91,17 +77,6 @@ fn is_json(kind: &str) -> bool {
         name.eq_ignore_ascii_case("charset")
             && value.trim_matches('"').eq_ignore_ascii_case("utf-8")
     })
-}
-
-/// An error with what lies behind it; reqwest's own text stops at the first layer.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text.chars().take(300).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The longest a poll may take.

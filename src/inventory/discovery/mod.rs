@@ -2,7 +2,6 @@
 //! last gave, over restarts too: a failure is never taken for an empty list.
 
 mod cache;
-mod client;
 mod file_sd;
 mod groups;
 mod http_sd;
@@ -14,10 +13,10 @@ use std::time::Duration;
 use reqwest::Url;
 use thiserror::Error;
 
+use crate::outgoing::{Client, ClientError, HttpClientSpec, Manner};
 use cache::{Cache, Parts};
 use http_sd::Poll;
 
-pub use client::HttpClientSpec;
 pub use groups::{Format, Group, GroupsError, MAX_BYTES, MAX_GROUPS, MAX_TARGETS, parse_groups};
 
 /// Where targets are discovered.
@@ -88,10 +87,10 @@ impl Discovery {
                 ("file_sd", patterns.join("\n"), *refresh, Origin::File(patterns.clone()))
             }
             SourceSpec::Http { url, refresh, http } => {
-                let client = http.client(user_agent, http_sd::PATIENCE)?;
-                let (url, http) = (url.clone(), (**http).clone());
+                let manner = Manner { user_agent, timeout: http_sd::PATIENCE, redirects: 5 };
+                let client = Client::new(http, url, manner)?;
                 let identity = url.to_string();
-                let poll = Poll { client, url, http, refresh: *refresh };
+                let poll = Poll { client, url: url.clone(), refresh: *refresh };
                 ("http_sd", identity, *refresh, Origin::Http(Box::new(poll)))
             }
         };
@@ -178,8 +177,8 @@ pub enum DiscoveryError {
     #[error("the last good list could not be kept: {0}")]
     Cache(String),
     /// The client could not be made.
-    #[error("{0}")]
-    Client(String),
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// A name that is neither JSON nor YAML.
     #[error("{}: a list is a .json, .yml or .yaml file", file.display())]
     Extension {

@@ -9,10 +9,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use tokio::net::TcpListener;
 
 use super::*;
-use crate::target::Secret;
+use crate::outgoing::Secret;
+use crate::testing::{HERE, listener};
 
 /// What the server answers, and what it was asked with.
 #[derive(Default)]
@@ -34,13 +34,8 @@ async fn answer(State(script): State<Shared>, headers: HeaderMap) -> impl IntoRe
 
 async fn serve() -> (Url, Shared, tokio::task::AbortHandle) {
     let script = Shared::default();
-    let listener = loop {
-        let port = fastrand::u16(10_000..32_000);
-        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
-            break listener;
-        }
-    };
-    let url = format!("http://{}/sd", listener.local_addr().expect("an address"));
+    let (listener, port) = listener(HERE).await;
+    let url = format!("http://127.0.0.1:{port}/sd");
     let app = Router::new().route("/sd", get(answer)).with_state(Arc::clone(&script));
     let task = tokio::spawn(async move {
         let _ = axum::serve(listener, app).await;

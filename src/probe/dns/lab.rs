@@ -52,8 +52,7 @@ pub(super) enum Way {
 impl Lab {
     /// Starts servers at 127.0.0.`last` on a common free port below the ephemeral range.
     pub(super) async fn start(scripts: Vec<(u8, Script)>) -> Self {
-        for _ in 0..200 {
-            let port = fastrand::u16(10_000..32_000);
+        for port in crate::testing::ports() {
             if let Some(lab) = Self::bind(&scripts, port).await {
                 return lab;
             }

@@ -21,14 +21,14 @@ use tokio::time::Instant;
 use url::{Position, Url};
 
 use crate::probe::dial::Dialer;
+use crate::probe::trust::{self, Anchors, Verdict, WEAK_SIGNATURE};
 use crate::sample::{Reason, Unknown};
 use crate::target::Host;
 
 use super::fields::Fields;
-use super::handshake::{of_stream, secure};
+use super::handshake::{Secured, of_stream, secure};
 use super::head::{self, Head};
 use super::tee::{Copied, Tee};
-use super::trust::{self, OwnAnchors};
 
 /// Bytes one connection may bring: a TLS handshake with its certificates, and a head. The body is
 /// never read, so nothing is ever decompressed.
@@ -47,8 +47,8 @@ pub(super) struct Question<'a> {
     pub(super) server_name: &'a str,
     /// The User-Agent.
     pub(super) agent: &'a str,
-    /// Anchors beside the public ones.
-    pub(super) anchors: &'a OwnAnchors,
+    /// What its chain may end in.
+    pub(super) anchors: &'a Anchors,
     /// When the certificate must be valid.
     pub(super) now: DateTime<Utc>,
 }
@@ -61,7 +61,7 @@ pub(super) struct Answer {
     /// Status, version and fields.
     pub(super) head: Head,
     /// Whether the certificate is trusted; `None` without TLS.
-    pub(super) trust: Option<Result<(), &'static str>>,
+    pub(super) trust: Option<Verdict>,
     /// Where the time went.
     pub(super) timings: Timings,
 }
@@ -92,12 +92,9 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
     let (head, trust) = if question.url.scheme() == "https" {
         let name = ServerName::try_from(question.server_name.to_owned())
             .map_err(|error| Unknown::new(Reason::LocalError, error.to_string()))?;
-        let secured = secure(connection, name.clone()).await?;
+        let secured = secure(connection, name).await?;
         timings.tls = clock.lap();
-        let trust = match trust::judge(&secured.chain, &name, question.anchors, question.now) {
-            Ok(()) if !secured.is_proven => Err("weak_signature"),
-            judged => judged,
-        };
+        let trust = judge(&secured, question);
         let head = if secured.is_h2 {
             speak_h2(secured.stream, question).await?
         } else {
@@ -110,6 +107,20 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
     timings.first_byte = clock.lap();
     timings.total = clock.total();
     Ok(Answer { address, head, trust, timings })
+}
+
+fn judge(secured: &Secured, question: &Question<'_>) -> Verdict {
+    let Question { anchors, server_name, now, .. } = *question;
+    let Some((judgement, _)) = trust::judge(&secured.served, anchors, server_name, now) else {
+        return Verdict::Untold(Unknown::new(
+            Reason::TlsError,
+            "a certificate that cannot be read",
+        ));
+    };
+    match judgement.verdict() {
+        Verdict::Trusted if !secured.is_proven => Verdict::Untrusted(WEAK_SIGNATURE),
+        verdict => verdict,
+    }
 }
 
 async fn speak_h1<S>(stream: S, question: &Question<'_>) -> Result<Head, Unknown>

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use crate::probe::trust::Verdict;
 use crate::sample::{Measurements, Path, Reason, Unknown};
 use crate::target::Host;
 
@@ -166,24 +167,32 @@ fn https(seen: &Seen, measurements: &mut Measurements) {
             return;
         }
     };
-    let trust = answer.trust.unwrap_or(Ok(()));
+    let (trusted, error, untold) = match answer.trust.clone().unwrap_or(Verdict::Trusted) {
+        Verdict::Trusted => (Some(true), Some(""), None),
+        Verdict::Untrusted(word) => (Some(false), Some(word), None),
+        Verdict::Untold(why) => (None, None, Some(why)),
+    };
     let downgrades = downgrades(seen);
     measurements.set(
         "https",
         json!({
             "served": true,
-            "certificate_trusted": trust.is_ok(),
-            "certificate_error": trust.err().unwrap_or_default(),
+            "certificate_trusted": trusted,
+            "certificate_error": error,
             "downgrades": downgrades.as_ref().ok(),
         }),
     );
     if let Err(unknown) = downgrades {
         measurements.set_unknown("https.downgrades", unknown);
     }
+    if let Some(why) = untold {
+        measurements.set_unknown("https.certificate_trusted", why.clone());
+        measurements.set_unknown("https.certificate_error", why);
+    }
     match usable::judge(answer.head.status, &answer.head.fields) {
         Ok(()) => {
             // RFC 6797 §8.1, §8.1.1: not from an untrusted connection, nor from an address.
-            let is_heeded = trust.is_ok() && seen.own.name().is_some();
+            let is_heeded = trusted == Some(true) && seen.own.name().is_some();
             measurements.set("hsts", hsts::read(&answer.head.fields, is_heeded));
         }
         Err(unknown) => measurements.set_unknown("hsts", unknown),

@@ -10,6 +10,8 @@ mod csp;
 mod exchange;
 mod facts;
 mod fields;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod head;
 mod hsts;
@@ -21,7 +23,6 @@ mod tee;
 #[cfg(test)]
 mod tests;
 mod text;
-mod trust;
 mod usable;
 mod walk;
 mod xcto;
@@ -38,22 +39,8 @@ use super::{Job, Observation, Run};
 use facts::Seen;
 use walk::{Starts, Walker};
 
-/// The User-Agent without an operator's contact.
-pub const AGENT: &str = concat!("Secchi/", env!("CARGO_PKG_VERSION"), " (out-of-band sampler)");
-
-/// The User-Agent that names the operator's contact. Characters that a field cannot carry are
-/// dropped.
-pub fn agent(contact: &str) -> String {
-    let contact: String = contact
-        .chars()
-        .filter(|c| c.is_ascii_graphic() && !"()\\".contains(*c))
-        .take(100)
-        .collect();
-    match contact.is_empty() {
-        true => AGENT.to_owned(),
-        false => format!("Secchi/{} (+{contact})", env!("CARGO_PKG_VERSION")),
-    }
-}
+/// The User-Agent where the config names no contact.
+const AGENT: &str = concat!("Secchi/", env!("CARGO_PKG_VERSION"), " (out-of-band sampler)");
 
 /// Takes one sample: one request a URL, each over a connection of its own, bodies never read.
 pub async fn run(mut job: Job) -> Run {
@@ -64,7 +51,8 @@ pub async fn run(mut job: Job) -> Run {
         return Run::unknown(&job.point, unknown, Duration::ZERO, 0);
     };
     job.dialer = job.dialer.with_read_limit(exchange::READ_LIMIT);
-    let mut walker = Walker::new(&job, address, AGENT);
+    let agent = job.point.target.settings.user_agent.as_deref().unwrap_or(AGENT);
+    let mut walker = Walker::new(&job, address, agent).await;
     let Starts { http, https } = starts;
     // A scheme that drips must leave the other its time. https comes first: it matters most.
     let (now, end) = (Instant::now(), job.dialer.deadline());

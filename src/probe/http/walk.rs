@@ -8,12 +8,12 @@ use url::Url;
 
 use crate::probe::Job;
 use crate::probe::dial::{Contact, DialError, Purpose};
+use crate::probe::trust::Anchors;
 use crate::sample::{Reason, Unknown};
 use crate::target::{Endpoint, Host, Scheme};
 
 use super::exchange::{self, Answer, Question};
 use super::redirect;
-use super::trust::OwnAnchors;
 
 /// The most responses of one walk.
 pub(super) const MAX_HOPS: usize = 10;
@@ -84,16 +84,15 @@ pub(super) struct Walker<'a> {
     job: &'a Job,
     agent: &'a str,
     own: IpAddr,
-    anchors: OwnAnchors,
+    anchors: Anchors,
     resolved: HashMap<Host, IpAddr>,
     hops: Vec<Hop>,
 }
 
 impl<'a> Walker<'a> {
     /// A walker that dials the target's own host at `own`.
-    pub(super) fn new(job: &'a Job, own: IpAddr, agent: &'a str) -> Self {
-        let pem = job.point.target.settings.ca_file.as_ref();
-        let anchors = pem.map_or_else(OwnAnchors::default, |pem| OwnAnchors::read(&pem.text));
+    pub(super) async fn new(job: &'a Job, own: IpAddr, agent: &'a str) -> Self {
+        let anchors = Anchors::load(&job.point.target.settings).await;
         Self { job, agent, own, anchors, resolved: HashMap::new(), hops: Vec::new() }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 use super::run;
@@ -14,27 +14,14 @@ use crate::probe::dial::{Contact, Dialer, Guard, Outside, Purpose, Unbounded};
 use crate::probe::{Job, Memory, Run};
 use crate::sample::Outcome;
 use crate::target::{Point, ProbeKind, Settings, Target};
+use crate::testing::{listener, udp};
 
 /// An address of loopback that no other test listens on, so that no scan disturbs one.
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
 
-/// A free port that no client port can collide with.
-async fn listener() -> (TcpListener, u16) {
-    loop {
-        let port = fastrand::u16(10_000..32_000);
-        if let Ok(listener) = TcpListener::bind((HOME, port)).await {
-            return (listener, port);
-        }
-    }
-}
-
-async fn free_port() -> u16 {
-    listener().await.1
-}
-
 /// Greets everyone, then holds the connection a while.
 async fn greeter(greeting: &'static [u8]) -> (u16, JoinHandle<()>) {
-    let (listener, port) = listener().await;
+    let (listener, port) = listener(HOME).await;
     let server = tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = stream.write_all(greeting).await;
@@ -74,7 +61,7 @@ fn measured(run: &Run) -> Value {
 #[tokio::test]
 async fn open_and_refused_ports_are_told_apart_and_banners_are_harmless() {
     let (hostile, _server) = greeter(b"SSH-2.0-\x1b]0;owned\x07\xff\r\n").await;
-    let closed = free_port().await;
+    let closed = listener(HOME).await.1;
     let run = run(job(settings(&format!("{hostile},{closed}")), Unbounded::outside())).await;
     let json = measured(&run);
     let address = &json["addresses"][0];
@@ -96,8 +83,8 @@ async fn open_and_refused_ports_are_told_apart_and_banners_are_harmless() {
 
 #[tokio::test]
 async fn a_port_that_hangs_up_at_once_is_open_and_one_that_resets_is_forged() {
-    let (polite, polite_port) = listener().await;
-    let (rude, rude_port) = listener().await;
+    let (polite, polite_port) = listener(HOME).await;
+    let (rude, rude_port) = listener(HOME).await;
     tokio::spawn(async move { while polite.accept().await.is_ok() {} });
     tokio::spawn(async move {
         while let Ok((stream, _)) = rude.accept().await {
@@ -113,10 +100,9 @@ async fn a_port_that_hangs_up_at_once_is_open_and_one_that_resets_is_forged() {
 
 #[tokio::test]
 async fn udp_ports_answer_refuse_or_stay_silent() {
-    let (answering, silent) = (udp_socket().await, udp_socket().await);
+    let (answering, silent) = (udp(HOME).await, udp(HOME).await);
     let port_of = |socket: &UdpSocket| socket.local_addr().expect("an address").port();
-    let (open, mute, closed) =
-        (port_of(&answering), port_of(&silent), port_of(&udp_socket().await));
+    let (open, mute, closed) = (port_of(&answering), port_of(&silent), port_of(&udp(HOME).await));
     tokio::spawn(async move {
         while let Ok((_, peer)) = answering.recv_from(&mut [0; 16]).await {
             let _ = answering.send_to(b"hello", peer).await;
@@ -133,19 +119,10 @@ async fn udp_ports_answer_refuse_or_stay_silent() {
     drop(silent);
 }
 
-async fn udp_socket() -> UdpSocket {
-    loop {
-        let port = fastrand::u16(10_000..32_000);
-        if let Ok(socket) = UdpSocket::bind((HOME, port)).await {
-            return socket;
-        }
-    }
-}
-
 #[tokio::test]
 async fn pins_make_ports_unexpected_and_missing() {
     let (open, _server) = greeter(b"+OK\r\n").await;
-    let closed = free_port().await;
+    let closed = listener(HOME).await.1;
     let mut settings = settings(&format!("{open},{closed}"));
     let pins = json!({ "127.0.0.77": { "ports": { "exact": [closed] } } });
     settings.pins = serde_json::from_value(pins).expect("pins");

@@ -1,32 +1,22 @@
-//! One real handshake through rustls, as a current client makes it. The verifier accepts every
-//! certificate and keeps it: judging comes later, by the job's own time.
+//! One real handshake through rustls, as a current client makes it, whatever certificate it is
+//! shown.
 
-use std::fmt;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ResolvesClientCert, Resumption};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
-use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme,
-};
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, ClientConnection, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use crate::probe::dial::Connection;
+use crate::probe::trust::{Served, Witness};
 use crate::sample::{Reason, Unknown};
 
 use super::line::ending_of;
-use super::names::{self, Kinds};
+use super::names::Kinds;
 use super::outcome::Ending;
 use super::wire::{Version, alert_name};
-
-/// The one provider; nothing relies on a process default.
-pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
-    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 /// What the handshake offers.
 #[derive(Clone, Debug)]
@@ -46,9 +36,7 @@ pub(super) struct Handshake {
     pub(super) suite: Option<u16>,
     pub(super) group: Option<u16>,
     pub(super) alpn: Option<Vec<u8>>,
-    /// Leaf first.
-    pub(super) certificates: Vec<Vec<u8>>,
-    pub(super) staple: Option<Vec<u8>>,
+    pub(super) served: Served,
     pub(super) scheme: Option<u16>,
     /// Whether the peer asked for a client certificate.
     pub(super) asked: bool,
@@ -92,7 +80,7 @@ pub(super) async fn shake(
     patience: Duration,
 ) -> Handshake {
     let started = Instant::now();
-    let witness = Arc::new(Witness::new(offer.kinds));
+    let witness = Witness::new(|scheme| offer.kinds.fits(scheme.into()));
     let mut tls = match client(offer, &witness) {
         Ok(tls) => tls,
         Err(error) => {
@@ -121,13 +109,7 @@ pub(super) async fn shake(
 }
 
 fn client(offer: &Offer<'_>, witness: &Arc<Witness>) -> Result<ClientConnection, Error> {
-    let mut config = ClientConfig::builder_with_provider(PROVIDER.clone())
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .dangerous()
-        .with_custom_certificate_verifier(witness.clone())
-        .with_client_cert_resolver(witness.clone());
-    config.resumption = Resumption::disabled();
-    config.alpn_protocols = offer.alpn.iter().map(|name| name.to_vec()).collect();
+    let mut config = witness.client(offer.alpn)?;
     let name = offer.server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
     config.enable_sni = name.is_some();
     // Without a name to send, any will do: nothing is checked against it.
@@ -193,109 +175,15 @@ fn failure_of(error: &std::io::Error) -> Failure {
 }
 
 fn collect(tls: &ClientConnection, witness: &Witness) -> Handshake {
-    let seen = witness.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let seen = witness.seen();
     Handshake {
         version: tls.protocol_version().and_then(|v| Version::from_code(u16::from(v))),
         suite: tls.negotiated_cipher_suite().map(|suite| u16::from(suite.suite())),
         group: tls.negotiated_key_exchange_group().map(|group| u16::from(group.name())),
         alpn: tls.alpn_protocol().map(<[u8]>::to_vec),
-        certificates: seen.certificates,
-        staple: seen.staple,
+        served: seen.served,
         scheme: seen.scheme,
         asked: seen.asked,
         ..Handshake::default()
-    }
-}
-
-/// Sees everything, accepts everything.
-struct Witness {
-    kinds: Kinds,
-    seen: Mutex<Seen>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Seen {
-    certificates: Vec<Vec<u8>>,
-    staple: Option<Vec<u8>>,
-    scheme: Option<u16>,
-    asked: bool,
-}
-
-impl Witness {
-    fn new(kinds: Kinds) -> Self {
-        Self { kinds, seen: Mutex::default() }
-    }
-
-    fn note(&self, note: impl FnOnce(&mut Seen)) {
-        note(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn signed(&self, dss: &DigitallySignedStruct) -> HandshakeSignatureValid {
-        self.note(|seen| seen.scheme = Some(u16::from(dss.scheme)));
-        HandshakeSignatureValid::assertion()
-    }
-}
-
-impl fmt::Debug for Witness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Witness")
-    }
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.note(|seen| {
-            let all = std::iter::once(end_entity).chain(intermediates);
-            seen.certificates = all.map(|certificate| certificate.to_vec()).collect();
-            seen.staple = (!ocsp_response.is_empty()).then(|| ocsp_response.to_vec());
-        });
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(self.signed(dss))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Ok(self.signed(dss))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let all = PROVIDER.signature_verification_algorithms.supported_schemes();
-        let wanted = |scheme: &SignatureScheme| match self.kinds {
-            Kinds::Any => true,
-            Kinds::Ecdsa => names::is_ecdsa(u16::from(*scheme)),
-            Kinds::Rsa => names::is_rsa(u16::from(*scheme)),
-        };
-        all.into_iter().filter(wanted).collect()
-    }
-}
-
-impl ResolvesClientCert for Witness {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.note(|seen| seen.asked = true);
-        None
-    }
-
-    fn has_certs(&self) -> bool {
-        // Else rustls would not ask us when the peer asks it.
-        true
     }
 }

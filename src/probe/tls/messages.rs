@@ -1,7 +1,9 @@
 //! The peer's handshake messages, decoded: only what a sample needs, nothing believed.
 
 use super::suites;
-use super::wire::{Cursor, Version, bits};
+use crate::probe::trust::bits;
+
+use super::wire::{Cursor, Version};
 
 /// ServerHello or HelloRetryRequest.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,21 +3,17 @@
 //! `walk` asks, one connection at a time, over a `line`; hellos (`hello`) and answers
 //! (`reader`, `messages`) are coded here, since no library speaks SSLv2 to TLS 1.1 any more.
 //! Every hello comes to an `outcome`, and the `board` decides what is offered, absent or
-//! unknown. `handshake` is rustls with a verifier that accepts and remembers. `report` turns
-//! what was seen into measurements, judging certificates (`certificate`, `chain`, `ocsp`) by
-//! the job's time. Only `walk`, `line` and `handshake` touch the network.
+//! unknown. `handshake` is rustls with a witness that accepts and remembers. `report` turns what
+//! was seen into measurements, its certificates judged by `probe/trust` at the job's time. Only `walk`, `line` and `handshake` touch the network.
 
-mod anchors;
 mod board;
-mod certificate;
-mod chain;
-mod der;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod hello;
 mod line;
 mod messages;
 mod names;
-mod ocsp;
 mod outcome;
 mod reader;
 mod report;
@@ -35,8 +31,8 @@ use tokio::time::Instant;
 use crate::sample::Outcome;
 use crate::target::{Host, Scheme};
 
+use super::trust::Anchors;
 use super::{Job, Observation, Run};
-use anchors::Anchors;
 use line::Line;
 use report::{Frame, measure};
 use walk::walk;
@@ -67,7 +63,7 @@ pub async fn run(job: Job) -> Run {
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,
-        anchors: &Anchors::new(&target.settings),
+        anchors: &Anchors::load(&target.settings).await,
         now: job.now,
         upgrades: endpoint.starttls().is_some(),
         offered_alpn: !alpn.is_empty(),

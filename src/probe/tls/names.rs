@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::probe::trust::certificate::{key_type, parse};
+
 use super::wire::Version;
 
 /// The name of a group ("TLS Supported Groups").
@@ -29,24 +31,39 @@ pub(super) enum Kinds {
     Rsa,
 }
 
+impl Kinds {
+    /// The kind that the leaf is of.
+    pub(super) fn of(leaf: &[u8]) -> Option<Self> {
+        match key_type(parse(leaf)?.public_key()).as_str() {
+            "rsa" | "rsa-pss" => Some(Self::Rsa),
+            "ec" | "ed25519" | "ed448" => Some(Self::Ecdsa),
+            _ => None,
+        }
+    }
+
+    /// Whether the scheme needs a key of this kind.
+    pub(super) fn fits(self, scheme: u16) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Ecdsa => is_ecdsa(scheme),
+            Self::Rsa => is_rsa(scheme),
+        }
+    }
+}
+
 /// The schemes of a hello capped at this version.
 pub(super) fn schemes_for(ceiling: Version, kinds: Kinds) -> Vec<u16> {
     let legal: &[u16] = if ceiling == Version::Tls13 { &SCHEMES_13 } else { &SCHEMES_12 };
-    let wanted = |scheme: &u16| match kinds {
-        Kinds::Any => true,
-        Kinds::Ecdsa => is_ecdsa(*scheme),
-        Kinds::Rsa => is_rsa(*scheme),
-    };
-    legal.iter().copied().filter(wanted).collect()
+    legal.iter().copied().filter(|scheme| kinds.fits(*scheme)).collect()
 }
 
 /// Whether the scheme needs an EC or EdDSA key.
-pub(super) fn is_ecdsa(scheme: u16) -> bool {
+fn is_ecdsa(scheme: u16) -> bool {
     matches!(scheme, 0x0203 | 0x0303 | 0x0403 | 0x0503 | 0x0603 | 0x0807 | 0x0808)
 }
 
 /// Whether the scheme needs an RSA key.
-pub(super) fn is_rsa(scheme: u16) -> bool {
+fn is_rsa(scheme: u16) -> bool {
     matches!(scheme, 0x0101 | 0x0201 | 0x0301 | 0x0401 | 0x0501 | 0x0601 | 0x0804..=0x0806 | 0x0809..=0x080b)
 }
 

@@ -6,18 +6,16 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use crate::probe::trust::certificate::{Facts, facts, parse};
+use crate::probe::trust::{self, Anchors, Judgement, Served, Staple};
 use crate::sample::{Measurements, Path, Reason, Unknown};
 
-use super::anchors::Anchors;
 use super::board::Presence;
-use super::certificate::{Facts, facts, parse};
-use super::chain::{self, Judgement, REVOKED};
 use super::hello::ssl2_cipher;
 use super::names::{self, Kinds};
-use super::ocsp::{self, Staple};
 use super::suites;
 use super::vulnerabilities::vulnerabilities;
-use super::walk::{Seen, Served};
+use super::walk::Seen;
 use super::wire::Version;
 
 /// What measurements are judged by, beyond what was seen.
@@ -257,7 +255,7 @@ fn certificates(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
         return;
     }
     // What a current client sees comes first among those of one key type.
-    judged.sort_by_key(|judged| judged.served.certificates != seen.handshake.certificates);
+    judged.sort_by_key(|judged| judged.served.certificates != seen.handshake.served.certificates);
     staple(facts, &judged[0]);
     judged.sort_by(|a, b| a.leaf.key_type.cmp(&b.leaf.key_type));
     judged.dedup_by(|later, first| {
@@ -301,16 +299,7 @@ fn certificates(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
 fn judge<'a>(served: &'a Served, frame: Frame<'_>) -> Option<Judged<'a>> {
     let list = &served.certificates;
     let read = |der: &Vec<u8>| parse(der).map(|certificate| facts(der, &certificate));
-    let mut judgement = chain::judge(list, frame.anchors, frame.name, frame.now)?;
-    let staple = served
-        .staple
-        .as_deref()
-        .and_then(|staple| ocsp::judge(staple, list, frame.anchors, frame.now));
-    if staple.as_ref().is_some_and(|staple| staple.proves_revoked) {
-        judgement.trusted = Some(false);
-        judgement.reason = Some(REVOKED);
-        judgement.untold = None;
-    }
+    let (judgement, staple) = trust::judge(served, frame.anchors, frame.name, frame.now)?;
     Some(Judged {
         served,
         leaf: read(&list[0])?,

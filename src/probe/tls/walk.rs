@@ -6,10 +6,10 @@
 //! older with one hello capped at TLS 1.1 (and one more for each version that turns up); SSLv2.
 //! Hellos that are turned away without a word cost repeats and controls ([`Board::settle`]).
 
+use crate::probe::trust::Served;
 use crate::sample::{Reason, Unknown};
 
 use super::board::{Board, REPEATS};
-use super::certificate;
 use super::handshake::{Failure, Handshake, Offer, shake};
 use super::hello::HelloSpec;
 use super::line::Line;
@@ -24,7 +24,7 @@ pub(super) struct Seen {
     pub(super) board: Board,
     /// The real handshake.
     pub(super) handshake: Handshake,
-    /// Leaf-first lists of certificates with what was stapled, in the order seen.
+    /// What was served, in the order seen; none without a leaf.
     pub(super) chains: Vec<Served>,
     /// The kind of certificate that could not be asked for, and why.
     pub(super) missing_kind: Option<(Kinds, Unknown)>,
@@ -32,14 +32,6 @@ pub(super) struct Seen {
     pub(super) upgrade: Option<bool>,
     /// Nothing could be asked: why.
     pub(super) stopped: Option<Unknown>,
-}
-
-/// A list of certificates as a peer served it.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Served {
-    /// Leaf first, never empty.
-    pub(super) certificates: Vec<Vec<u8>>,
-    pub(super) staple: Option<Vec<u8>>,
 }
 
 /// Asks everything.
@@ -126,7 +118,7 @@ impl Walk<'_> {
             self.seen.board.offer(version);
             self.seen.board.tolerates_tls13 = version < Version::Tls13;
         }
-        self.keep(&handshake.certificates, handshake.staple.as_deref());
+        self.keep(&handshake.served.certificates, handshake.served.staple.as_deref());
         self.seen.handshake = handshake;
     }
 
@@ -155,7 +147,7 @@ impl Walk<'_> {
     /// Servers may hold one certificate of each kind and show one per handshake.
     async fn ask_other_kind(&mut self) {
         let leaves = self.seen.chains.iter().map(|served| &served.certificates[0]);
-        let kinds: Vec<Kinds> = leaves.filter_map(|leaf| certificate::kind(leaf)).collect();
+        let kinds: Vec<Kinds> = leaves.filter_map(|leaf| Kinds::of(leaf)).collect();
         let wanted = match (kinds.contains(&Kinds::Rsa), kinds.contains(&Kinds::Ecdsa)) {
             (true, false) => Kinds::Ecdsa,
             (false, true) => Kinds::Rsa,
@@ -193,10 +185,10 @@ impl Walk<'_> {
 
     async fn ask_kind_in_tls13(&mut self, wanted: Kinds) -> Option<Unknown> {
         let handshake = self.shake(self.alpn, wanted).await;
-        self.keep(&handshake.certificates, handshake.staple.as_deref());
+        self.keep(&handshake.served.certificates, handshake.served.staple.as_deref());
         match handshake.failure {
             Some(Failure::Refused(40 | 71)) => None,
-            Some(failure) if handshake.certificates.is_empty() => Some(failure.unknown()),
+            Some(failure) if handshake.served.certificates.is_empty() => Some(failure.unknown()),
             _ => None,
         }
     }

@@ -136,14 +136,6 @@ fn counted(out: &mut Vec<u8>, width: usize, fill: impl FnOnce(&mut Vec<u8>)) {
     out[start..start + width].copy_from_slice(&length[length.len() - width..]);
 }
 
-/// The size of a big-endian number.
-pub(super) fn bits(number: &[u8]) -> usize {
-    match number.iter().position(|&byte| byte != 0) {
-        Some(at) => (number.len() - at) * 8 - number[at].leading_zeros() as usize,
-        None => 0,
-    }
-}
-
 /// The name of an alert (RFC 8446 §6, RFC 5246 §7.2 and their forebears).
 pub(super) fn alert_name(alert: u8) -> &'static str {
     match alert {
@@ -186,13 +178,6 @@ pub(super) fn printable(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_size_of_a_number_leaves_leading_zeros_out() {
-        assert_eq!(bits(&[0, 0, 1, 0]), 9);
-        assert_eq!(bits(&[0x80; 64]), 512);
-        assert_eq!(bits(&[0, 0]), 0);
-    }
 
     #[test]
     fn a_capped_hello_asks_for_everything_below_but_sslv2() {

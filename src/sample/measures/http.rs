@@ -150,8 +150,8 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new(
         "http.https.certificate_error",
         Kind::Text,
-        "Why not: expired, not_yet_valid, self_signed, unknown_issuer, weak_signature, \
-         bad_constraints, revoked, hostname_mismatch; empty otherwise.",
+        "Why not: expired, not_yet_valid, self_signed, unknown_issuer, incomplete, revoked, \
+         weak_signature, bad_constraints, hostname_mismatch; empty otherwise.",
     ),
     Measure::new("http.https.downgrades", Kind::Bool, "Whether https redirects to http."),
 ];

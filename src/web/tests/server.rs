@@ -8,12 +8,13 @@ use std::time::Duration;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::{Certificate, Client, Identity};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::fakes::*;
+use crate::testing::{HERE, listener};
 use crate::web::{Security, Settings, serve};
 
 struct Running {
@@ -25,13 +26,7 @@ struct Running {
 impl Running {
     async fn start(house: &House, security: Security) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let listener = loop {
-            let port = fastrand::u16(20_000..32_000);
-            if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
-                break listener;
-            }
-        };
-        let port = listener.local_addr().expect("an address").port();
+        let (listener, port) = listener(HERE).await;
         let shutdown = CancellationToken::new();
         let serving =
             serve(listener, Arc::clone(&house.site), Arc::new(security), shutdown.clone());

@@ -4,10 +4,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::lab::{Lab, Script, encrypted, endless, ok, plain, says};
 use crate::sample::Reason;
+use crate::testing::scripted;
 
 const PORT: &str = "site.test:8080";
 const URL: &str = "http://site.test:8080";
@@ -106,14 +108,11 @@ async fn what_is_not_tls_on_the_https_port_is_said_so() {
 
 /// A server that speaks first, and not TLS.
 async fn greeting(text: &'static [u8]) -> u16 {
-    let (listener, port) = super::lab::listener().await;
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.write_all(text).await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    });
-    port
+    let greet = move |_, mut stream: TcpStream| async move {
+        let _ = stream.write_all(text).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    scripted(greet).await
 }
 
 #[tokio::test]

@@ -6,18 +6,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::probe::dial::{Contact, Dialer, Guard, Outside, Resolve, Unbounded};
 use crate::probe::http::run;
-use crate::probe::http::trust::PROVIDER;
+use crate::probe::trust::PROVIDER;
 use crate::probe::{Job, Run};
 use crate::sample::{Outcome, Unknown};
 use crate::target::{Point, ProbeKind, Settings, Target, TextFile};
+use crate::testing::{Leaf, scripted};
 
 /// What a server does with a request's head, given the stream to answer on.
 pub(super) type Script =
@@ -65,75 +68,48 @@ pub(super) fn endless(
     (script, taken)
 }
 
-/// A listener on a free port below the ephemeral range.
-pub(super) async fn listener() -> (TcpListener, u16) {
-    for _ in 0..200 {
-        let port = fastrand::u16(10_000..32_000);
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
-            return (listener, port);
-        }
-    }
-    panic!("no free port");
-}
-
-/// A port that refuses: bound, so that no other test takes it, and nobody listens.
-pub(super) fn refusing() -> u16 {
-    for _ in 0..200 {
-        let port = fastrand::u16(10_000..32_000);
-        let socket = TcpSocket::new_v4().expect("a socket");
-        if socket.bind((Ipv4Addr::LOCALHOST, port).into()).is_ok() {
-            std::mem::forget(socket);
-            return port;
-        }
-    }
-    panic!("no free port");
-}
-
 /// A server without TLS; it ends with the test.
 pub(super) async fn plain(script: Script) -> u16 {
-    let (listener, port) = listener().await;
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, Arc::clone(&script)));
-        }
-    });
-    port
+    scripted(move |_, stream| serve(stream, Arc::clone(&script))).await
 }
 
 /// A server with TLS and a certificate for `site.test`; also gives the certificate.
 pub(super) async fn encrypted(script: Script) -> (u16, TextFile) {
     let (config, pem) = tls_config(&[b"http/1.1"]);
-    let (listener, port) = listener().await;
+    (accepting(config, script).await, pem)
+}
+
+/// A server with TLS that shows this leaf and nothing else.
+pub(super) async fn encrypted_by(leaf: &Leaf, script: Script) -> u16 {
+    accepting(server_config(&leaf.certificate, &leaf.key, &[b"http/1.1"]), script).await
+}
+
+async fn accepting(config: Arc<ServerConfig>, script: Script) -> u16 {
     let acceptor = TlsAcceptor::from(config);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
-            tokio::spawn(async move {
-                if let Ok(stream) = acceptor.accept(stream).await {
-                    serve(stream, script).await;
-                }
-            });
+    scripted(move |_, stream| {
+        let (acceptor, script) = (acceptor.clone(), Arc::clone(&script));
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve(stream, script).await;
+            }
         }
-    });
-    (port, pem)
+    })
+    .await
 }
 
 /// A server that speaks HTTP/2 over TLS and answers 200 with these fields.
 pub(super) async fn h2(fields: &'static [(&'static str, &'static str)]) -> (u16, TextFile) {
     let (config, pem) = tls_config(&[b"h2", b"http/1.1"]);
-    let (listener, port) = listener().await;
     let acceptor = TlsAcceptor::from(config);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                if let Ok(stream) = acceptor.accept(stream).await {
-                    serve_h2(stream, fields).await;
-                }
-            });
+    let port = scripted(move |_, stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                serve_h2(stream, fields).await;
+            }
         }
     });
-    (port, pem)
+    (port.await, pem)
 }
 
 async fn serve_h2(
@@ -164,18 +140,23 @@ async fn serve(mut stream: impl Stream + 'static, script: Script) {
     script(String::from_utf8_lossy(&head).into_owned(), Box::new(stream)).await;
 }
 
-fn tls_config(alpn: &[&[u8]]) -> (Arc<rustls::ServerConfig>, TextFile) {
+fn tls_config(alpn: &[&[u8]]) -> (Arc<ServerConfig>, TextFile) {
     let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("a certificate");
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+    let pem = TextFile { path: "ca.pem".into(), text: made.cert.pem().into() };
+    (server_config(&made.cert.pem(), &made.signing_key.serialize_pem(), alpn), pem)
+}
+
+fn server_config(certificate: &str, key: &str, alpn: &[&[u8]]) -> Arc<ServerConfig> {
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM");
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM");
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
+        .with_single_cert(vec![certificate], key)
         .expect("a configuration");
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    let pem = TextFile { path: "ca.pem".into(), text: made.cert.pem().into() };
-    (Arc::new(config), pem)
+    Arc::new(config)
 }
 
 /// A sample about to be taken of `site.test`.

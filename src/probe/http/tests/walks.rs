@@ -9,10 +9,11 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::lab::{Here, Lab, OnlySite, encrypted, h2, listener, ok, plain, refusing, says};
+use super::lab::{Here, Lab, OnlySite, encrypted, encrypted_by, h2, ok, plain, says};
 use crate::probe::dial::{Pace, Permit};
 use crate::sample::{Reason, Unknown, find_measure};
-use crate::target::ProbeKind;
+use crate::target::{ProbeKind, TextFile};
+use crate::testing::{HERE, Pki, listener, refusing};
 
 const TO_HTTPS: &str = "HTTP/1.1 301 Moved\r\nLocation: https://site.test/\r\n\r\n";
 
@@ -107,6 +108,31 @@ async fn an_untrusted_certificate_is_said_so_and_its_fields_are_read() {
     assert!(
         facts["unknown"]["redirection"].as_str().expect("a reason").starts_with("not_applicable")
     );
+}
+
+#[tokio::test]
+async fn a_chain_is_judged_in_the_words_of_the_tls_probe() {
+    let pki = Pki::new();
+    let https = encrypted_by(&pki.leaf(&["site.test"], false), ok("")).await;
+    let file = |pem: &str| TextFile { path: "ca.pem".into(), text: pem.into() };
+    for (anchor, word) in [(&pki.root, "incomplete"), (&pki.intermediate, "")] {
+        let lab = Lab::of("site.test:8443", &[("site.test:8443", https)]).trusting(file(anchor));
+        let facts = lab.facts().await;
+        assert_eq!(facts["https"]["certificate_error"], word);
+        assert_eq!(facts["https"]["certificate_trusted"], word.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_operators_contact_is_told() {
+    let site = plain(says(|request| {
+        let named = request.to_lowercase().contains("\r\nuser-agent: secchi/1 (+soc@a.test)\r\n");
+        format!("HTTP/1.1 {} OK\r\n\r\n", if named { 200 } else { 404 })
+    }));
+    let site = site.await;
+    let mut lab = Lab::of("http://site.test:8080", &[("site.test:8080", site)]);
+    lab.settings.user_agent = Some("Secchi/1 (+soc@a.test)".into());
+    assert_eq!(lab.facts().await["status"], 200);
 }
 
 #[tokio::test]
@@ -226,7 +252,7 @@ async fn faults_and_challenges_are_unknown_and_never_bad_posture() {
 
 #[tokio::test]
 async fn http_that_does_not_answer_is_unknown_and_http_that_refuses_is_a_fact() {
-    let (silent, port) = listener().await;
+    let (silent, port) = listener(HERE).await;
     let (https, pem) = encrypted(ok("")).await;
     let routes = [("site.test:80", port), ("site.test:443", https)];
     let lab = Lab::of("site.test", &routes).trusting(pem.clone()).within(Duration::from_secs(2));

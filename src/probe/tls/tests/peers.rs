@@ -1,77 +1,16 @@
 //! Servers for tests: OpenSSL's, and ones that follow a script. All listen below the ephemeral
 //! range and end with the test.
 
-use std::future::Future;
-use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, RsaKeySize,
-};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-/// A certificate authority with an intermediate.
-pub(super) struct Pki {
-    pub(super) root: String,
-    pub(super) intermediate: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-/// A leaf and its key, PEM.
-pub(super) struct Leaf {
-    pub(super) certificate: String,
-    pub(super) key: String,
-}
-
-impl Pki {
-    pub(super) fn new() -> Self {
-        let (root, root_params, root_key) = authority("Lab Root", None);
-        let root_issuer = Issuer::new(root_params, root_key);
-        let (intermediate, params, key) = authority("Lab Issuing", Some(&root_issuer));
-        Self { root, intermediate, issuer: Issuer::new(params, key) }
-    }
-
-    /// The intermediate's key, PEM.
-    pub(super) fn key(&self) -> String {
-        self.issuer.key().serialize_pem()
-    }
-
-    pub(super) fn leaf(&self, names: &[&str], rsa: bool) -> Leaf {
-        let key = match rsa {
-            true => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
-            false => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
-        }
-        .expect("a key");
-        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
-        let mut params = CertificateParams::new(names).expect("names");
-        params.distinguished_name.push(DnType::CommonName, "leaf");
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
-        params.not_before = rcgen::date_time_ymd(2026, 11, 1);
-        params.not_after = rcgen::date_time_ymd(2027, 1, 1);
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
-    }
-}
-
-fn authority(
-    name: &str,
-    issuer: Option<&Issuer<'static, KeyPair>>,
-) -> (String, CertificateParams, KeyPair) {
-    let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.distinguished_name.push(DnType::CommonName, name);
-    let certificate = match issuer {
-        Some(issuer) => params.signed_by(&key, issuer),
-        None => params.self_signed(&key),
-    };
-    (certificate.expect("a certificate").pem(), params, key)
-}
+use crate::testing::{Leaf, free_port};
 
 /// An `openssl s_server`, killed when dropped.
 pub(super) struct OpenSsl {
@@ -89,7 +28,7 @@ impl OpenSsl {
             std::fs::write(&path, text).expect("a file");
             path.display().to_string()
         };
-        let port = free_port();
+        let port = free_port().await;
         let mut command = Command::new("openssl");
         command.args(["s_server", "-www", "-quiet", "-accept", &format!("127.0.0.1:{port}")]);
         for (at, (leaf, prefix)) in leaves.iter().zip(["", "d"]).enumerate() {
@@ -124,23 +63,6 @@ impl Drop for OpenSsl {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Serves every connection by `serve`, which is told its number, from 0.
-pub(super) async fn scripted<F, S>(serve: S) -> u16
-where
-    S: Fn(usize, TcpStream) -> F + Send + 'static,
-    F: Future<Output = ()> + Send + 'static,
-{
-    let port = free_port();
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("a listener");
-    tokio::spawn(async move {
-        for number in 0.. {
-            let Ok((stream, _)) = listener.accept().await else { return };
-            tokio::spawn(serve(number, stream));
-        }
-    });
-    port
 }
 
 /// Reads one record (or an SSLv2 hello): the version that a hello asks for.
@@ -197,11 +119,4 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     message.extend(&u32::try_from(body.len()).expect("short").to_be_bytes()[1..]);
     message.extend(body);
     message
-}
-
-/// A port below the ephemeral range that nobody listens on.
-pub(super) fn free_port() -> u16 {
-    std::iter::repeat_with(|| fastrand::u16(10_000..32_000))
-        .find(|&port| StdListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok())
-        .expect("a free port")
 }

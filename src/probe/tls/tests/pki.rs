@@ -6,12 +6,12 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::probe::trust::certificate::{parse, serial};
+use crate::probe::trust::{self, Anchors, Served};
 use crate::target::{Settings, TextFile};
+use crate::testing::{Leaf, Pki};
 
-use super::super::anchors::Anchors;
-use super::super::chain;
-use super::super::ocsp;
-use super::peers::{Leaf, OpenSsl, Pki};
+use super::peers::OpenSsl;
 use super::{Ask, fact, now, why};
 
 fn openssl(folder: &Path, arguments: &str) {
@@ -37,9 +37,7 @@ fn response(folder: &Path, pki: &Pki, leaf: &Leaf, status: &str) -> Vec<u8> {
     write("int.pem", &pki.intermediate);
     write("int.key", &pki.key());
     write("leaf.pem", &leaf.certificate);
-    let serial = hex::encode_upper(super::super::certificate::serial(
-        &super::super::certificate::parse(&der(&leaf.certificate)).expect("readable"),
-    ));
+    let serial = hex::encode_upper(serial(&parse(&der(&leaf.certificate)).expect("readable")));
     let revoked = if status == "R" { "261101000000Z,keyCompromise" } else { "" };
     write(
         "index.txt",
@@ -63,12 +61,18 @@ fn a_staple_is_held_to_leaf_issuer_and_time() {
     let good = response(folder.path(), &pki, &leaf, "V");
     // OpenSSL stamps its own clock: the test's time is taken from the response.
     let far = "2200-01-01T00:00:00Z".parse().expect("a time");
-    let until = ocsp::judge(&good, &served, &anchors, far).and_then(|s| s.next_update);
+    let judge = |response: &[u8], served: &[Vec<u8>], at| {
+        let served = Served { certificates: served.to_vec(), staple: Some(response.to_vec()) };
+        trust::judge(&served, &anchors, "a.test", at).expect("readable")
+    };
+    let until = judge(&good, &served, far).1.and_then(|staple| staple.next_update);
     let until: chrono::DateTime<chrono::Utc> =
         until.expect("a next update").parse().expect("a time");
     let during = until - chrono::TimeDelta::days(1);
     let judged = |response: &[u8], served: &[Vec<u8>], at| {
-        let staple = ocsp::judge(response, served, &anchors, at).expect("a staple");
+        let (judgement, staple) = judge(response, served, at);
+        let staple = staple.expect("a staple");
+        assert_eq!(judgement.reason == Some("revoked"), staple.proves_revoked);
         (staple.status, staple.matches, staple.proves_revoked)
     };
     assert_eq!(judged(&good, &served, during), ("good", true, false));
@@ -90,7 +94,7 @@ fn a_staple_is_held_to_leaf_issuer_and_time() {
     assert_eq!(judged(&forged, &served, during), ("invalid", true, false));
     assert_eq!(judged(b"rubbish", &served, during), ("invalid", false, false));
     for cut in 0..good.len() {
-        let _ = ocsp::judge(&good[..cut], &served, &anchors, during);
+        let _ = judge(&good[..cut], &served, during);
     }
 }
 
@@ -131,7 +135,8 @@ fn a_signature_over_sha1_is_weak_whoever_made_it() {
     let anchors = Anchors::new(&Settings { ca_file, ..Settings::default() });
     // OpenSSL stamps its own clock; in fifty years it is between the dates.
     let then = now() + chrono::TimeDelta::days(18_000);
-    let judgement = chain::judge(&[der(&read("l.pem"))], &anchors, "leaf", then).expect("readable");
+    let served = Served { certificates: vec![der(&read("l.pem"))], staple: None };
+    let (judgement, _) = trust::judge(&served, &anchors, "leaf", then).expect("readable");
     assert_eq!(judgement.trusted, Some(false));
     // rustls refuses version 1 outright; OpenSSL 3.0 makes one where no extension is asked for.
     assert!(

@@ -5,8 +5,9 @@ use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
 use crate::sample::Outcome;
+use crate::testing::{Pki, scripted};
 
-use super::peers::{OpenSsl, Pki, scripted};
+use super::peers::OpenSsl;
 use super::{Ask, fact, why};
 
 const ALL_VERSIONS: &[&str] = &["-cipher", "ALL:@SECLEVEL=0"];

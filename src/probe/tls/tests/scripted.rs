@@ -7,8 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use crate::sample::Reason;
+use crate::testing::{Pki, free_port, scripted};
 
-use super::peers::{Pki, alert, flight, free_port, read_hello, record, scripted};
+use super::peers::{alert, flight, read_hello, record};
 use super::{Ask, fact, why};
 
 fn brief() -> Ask {
@@ -17,7 +18,7 @@ fn brief() -> Ask {
 
 #[tokio::test]
 async fn who_is_not_there_or_says_nothing_is_unknown_with_its_reason() {
-    assert_eq!(brief().why_nothing(free_port()).await.reason, Reason::Refused);
+    assert_eq!(brief().why_nothing(free_port().await).await.reason, Reason::Refused);
     let silent = scripted(|_, stream| async move {
         sleep(Duration::from_secs(60)).await;
         drop(stream);

@@ -14,27 +14,27 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 
 use crate::sample::{Reason, Unknown};
 
+use super::PROVIDER;
 use super::anchors::Anchors;
 use super::certificate::{covers, facts, parse, signature_name};
-use super::handshake::PROVIDER;
 
 /// The judgement of one chain, as CONTRACT §tls writes it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Judgement {
+pub(crate) struct Judgement {
     /// `None` where this machine cannot tell.
-    pub(super) trusted: Option<bool>,
-    pub(super) reason: Option<&'static str>,
-    pub(super) hostname_matches: bool,
-    pub(super) order_ok: bool,
-    pub(super) extra: usize,
-    pub(super) incomplete: bool,
-    pub(super) root_sent: bool,
+    pub(crate) trusted: Option<bool>,
+    pub(crate) reason: Option<&'static str>,
+    pub(crate) hostname_matches: bool,
+    pub(crate) order_ok: bool,
+    pub(crate) extra: usize,
+    pub(crate) incomplete: bool,
+    pub(crate) root_sent: bool,
     #[serde(skip)]
-    pub(super) untold: Option<Unknown>,
+    pub(crate) untold: Option<Unknown>,
 }
 
 /// Judges a chain, leaf first. `None` if the leaf cannot be read.
-pub(super) fn judge(
+pub(crate) fn judge(
     served: &[Vec<u8>],
     anchors: &Anchors,
     name: &str,
@@ -46,9 +46,9 @@ pub(super) fn judge(
     let shape = Shape::of(&certificates);
     let trust = trust(served, &certificates, &shape, anchors, now);
     let (trusted, reason, untold) = match trust {
-        Trust::Trusted => (Some(true), None, None),
-        Trust::Untrusted(reason) => (Some(false), Some(reason), None),
-        Trust::Untold(why) => (None, None, Some(why)),
+        Verdict::Trusted => (Some(true), None, None),
+        Verdict::Untrusted(reason) => (Some(false), Some(reason), None),
+        Verdict::Untold(why) => (None, None, Some(why)),
     };
     let in_order = certificates.windows(2).all(|pair| certifies(&pair[1], &pair[0]));
     Some(Judgement {
@@ -63,11 +63,34 @@ pub(super) fn judge(
     })
 }
 
-#[derive(Debug)]
-enum Trust {
+/// Whether something is trusted.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// It is.
     Trusted,
+    /// It is not, for this of CONTRACT's reasons.
     Untrusted(&'static str),
+    /// This machine cannot tell.
     Untold(Unknown),
+}
+
+impl Judgement {
+    /// Whether a browser would go on: the chain is trusted, and the leaf covers the name.
+    pub(crate) fn verdict(&self) -> Verdict {
+        match (self.reason, &self.untold) {
+            (Some(reason), _) => Verdict::Untrusted(reason),
+            (None, _) if !self.hostname_matches => Verdict::Untrusted(HOSTNAME_MISMATCH),
+            (None, Some(why)) => Verdict::Untold(why.clone()),
+            (None, None) => Verdict::Trusted,
+        }
+    }
+
+    /// The issuer took it back, whatever else is to be said of it.
+    pub(super) fn revoke(&mut self) {
+        self.trusted = Some(false);
+        self.reason = Some(REVOKED);
+        self.untold = None;
+    }
 }
 
 /// How the served certificates hang together, by name.
@@ -98,18 +121,18 @@ fn trust(
     shape: &Shape,
     anchors: &Anchors,
     now: DateTime<Utc>,
-) -> Trust {
+) -> Verdict {
     let leaf = &certificates[0];
     // A leaf that is itself an anchor needs no path; rustls would refuse it as a CA.
     if anchors.keys_of(leaf.subject().as_raw()).any(|key| key == leaf.public_key().raw) {
         return match dates(leaf, now) {
-            Some(reason) => Trust::Untrusted(reason),
-            None => Trust::Trusted,
+            Some(reason) => Verdict::Untrusted(reason),
+            None => Verdict::Trusted,
         };
     }
     let at = |time: i64| path(served, anchors, time);
     let error = match at(now.timestamp()) {
-        Ok(()) => return Trust::Trusted,
+        Ok(()) => return Verdict::Trusted,
         Err(error) => error,
     };
     // Dates are checked first; what else is wrong weighs more, since expiry has its own measure.
@@ -122,7 +145,7 @@ fn trust(
             Err(deeper) if date_reason(&deeper).is_none() => {
                 why(&deeper, certificates, shape, anchors)
             }
-            _ => Trust::Untrusted(reason),
+            _ => Verdict::Untrusted(reason),
         },
         None => why(&error, certificates, shape, anchors),
     }
@@ -180,9 +203,9 @@ fn why(
     certificates: &[X509Certificate<'_>],
     shape: &Shape,
     anchors: &Anchors,
-) -> Trust {
+) -> Verdict {
     let Error::InvalidCertificate(error) = error else {
-        return Trust::Untold(Unknown::new(Reason::LocalError, error.to_string()));
+        return Verdict::Untold(Unknown::new(Reason::LocalError, error.to_string()));
     };
     let on_path: Vec<_> = shape.path.iter().map(|&at| &certificates[at]).collect();
     let weak = on_path.iter().any(|c| has_weak_signature(c))
@@ -190,27 +213,27 @@ fn why(
     let lone = is_self_issued(&certificates[0]);
     #[allow(deprecated, reason = "rustls still maps to these from older webpki errors")]
     match error {
-        CertificateError::Revoked => Trust::Untrusted(REVOKED),
+        CertificateError::Revoked => Verdict::Untrusted(REVOKED),
         CertificateError::UnknownIssuer => {
-            Trust::Untrusted(missing_issuer(certificates, shape, anchors))
+            Verdict::Untrusted(missing_issuer(certificates, shape, anchors))
         }
-        _ if lone => Trust::Untrusted(SELF_SIGNED),
+        _ if lone => Verdict::Untrusted(SELF_SIGNED),
         CertificateError::BadSignature
         | CertificateError::UnsupportedSignatureAlgorithm
         | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. }
             if weak =>
         {
-            Trust::Untrusted(WEAK_SIGNATURE)
+            Verdict::Untrusted(WEAK_SIGNATURE)
         }
         // An issuer of the right name and another key.
-        CertificateError::BadSignature => Trust::Untrusted(UNKNOWN_ISSUER),
+        CertificateError::BadSignature => Verdict::Untrusted(UNKNOWN_ISSUER),
         CertificateError::UnsupportedSignatureAlgorithm
         | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            Trust::Untold(Unknown::new(Reason::LocalError, "a signature that is not known here"))
+            Verdict::Untold(Unknown::new(Reason::LocalError, "a signature that is not known here"))
         }
-        _ => Trust::Untrusted(BAD_CONSTRAINTS),
+        _ => Verdict::Untrusted(BAD_CONSTRAINTS),
     }
 }
 
@@ -249,7 +272,7 @@ fn says_where_its_issuer_is(certificate: &X509Certificate<'_>) -> bool {
     })
 }
 
-pub(super) fn certifies(issuer: &X509Certificate<'_>, subject: &X509Certificate<'_>) -> bool {
+pub(crate) fn certifies(issuer: &X509Certificate<'_>, subject: &X509Certificate<'_>) -> bool {
     issuer.subject().as_raw() == subject.issuer().as_raw()
 }
 
@@ -269,37 +292,22 @@ fn has_weak_rsa_key(certificate: &X509Certificate<'_>) -> bool {
 
 const BAD_CONSTRAINTS: &str = "bad_constraints";
 const EXPIRED: &str = "expired";
+const HOSTNAME_MISMATCH: &str = "hostname_mismatch";
 const INCOMPLETE: &str = "incomplete";
 const NOT_YET_VALID: &str = "not_yet_valid";
-pub(super) const REVOKED: &str = "revoked";
+const REVOKED: &str = "revoked";
 const SELF_SIGNED: &str = "self_signed";
 const UNKNOWN_ISSUER: &str = "unknown_issuer";
-const WEAK_SIGNATURE: &str = "weak_signature";
+pub(crate) const WEAK_SIGNATURE: &str = "weak_signature";
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{
-        BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
-        ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    };
+    use rcgen::{CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, KeyPair};
 
     use crate::target::{Settings, TextFile};
+    use crate::testing::{Authority, authority};
 
     use super::*;
-
-    type Authority = CertifiedIssuer<'static, KeyPair>;
-
-    fn authority(name: &str, issuer: Option<&Authority>) -> Authority {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().expect("a key");
-        match issuer {
-            Some(issuer) => CertifiedIssuer::signed_by(params, key, issuer),
-            None => CertifiedIssuer::self_signed(params, key),
-        }
-        .expect("an authority")
-    }
 
     fn leaf_params() -> CertificateParams {
         let mut params = CertificateParams::new(vec!["a.test".to_owned()]).expect("a name");

@@ -1,4 +1,4 @@
-//! TLS towards receivers: the one crypto provider, the system's anchors or the receiver's own.
+//! TLS of a client: the one crypto provider, the system's anchors or the config's own.
 
 use std::sync::Arc;
 
@@ -8,31 +8,34 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::HttpSettings;
+use super::{ClientError, HttpClientSpec};
+use crate::target::TextFile;
 
-/// The client configuration of a receiver, or why it cannot be had.
-pub(super) fn config(http: &HttpSettings) -> Result<ClientConfig, String> {
+/// The client configuration that the spec describes.
+pub(super) fn config(spec: &HttpClientSpec) -> Result<ClientConfig, ClientError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let builder = if http.insecure_skip_verify {
+        .map_err(|error| ClientError::Client(error.to_string()))?;
+    let builder = if spec.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
     } else {
-        builder.with_root_certificates(anchors(http.ca_pem.as_deref())?)
+        builder.with_root_certificates(anchors(spec.ca_file.as_ref())?)
     };
-    let Some((chain, key)) = &http.client_pem else { return Ok(builder.with_no_client_auth()) };
-    let chain = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| format!("cert_file: {error}"))?;
-    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
-        .map_err(|error| format!("key_file: {error}"))?;
-    builder.with_client_auth_cert(chain, key).map_err(|error| format!("cert_file: {error}"))
+    let Some((chain, key)) = &spec.certificate else { return Ok(builder.with_no_client_auth()) };
+    let chain = certificates("cert_file", chain)?;
+    // What is wrong with a key is not told: it might quote it.
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|_| {
+        ClientError::File { key: "key_file", message: "no private key in PEM".to_owned() }
+    })?;
+    builder
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| ClientError::File { key: "cert_file", message: error.to_string() })
 }
 
-fn anchors(pem: Option<&[u8]>) -> Result<RootCertStore, String> {
+fn anchors(own: Option<&TextFile>) -> Result<RootCertStore, ClientError> {
     let mut store = RootCertStore::empty();
-    let Some(pem) = pem else {
+    let Some(file) = own else {
         store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if store.is_empty() {
             // A container from scratch has none of its own.
@@ -40,11 +43,23 @@ fn anchors(pem: Option<&[u8]>) -> Result<RootCertStore, String> {
         }
         return Ok(store);
     };
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|error| format!("ca_file: {error}"))?;
-        store.add(certificate).map_err(|error| format!("ca_file: {error}"))?;
+    for certificate in certificates("ca_file", file)? {
+        store
+            .add(certificate)
+            .map_err(|error| ClientError::File { key: "ca_file", message: error.to_string() })?;
     }
-    if store.is_empty() { Err("ca_file holds no certificate".to_owned()) } else { Ok(store) }
+    Ok(store)
+}
+
+fn certificates(
+    key: &'static str,
+    file: &TextFile,
+) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(file.text.as_bytes()).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| ClientError::File {
+        key,
+        message: format!("no certificate in {}", file.path.display()),
+    })
 }
 
 /// `insecure_skip_verify`: any certificate, though the handshake must still be signed with it.

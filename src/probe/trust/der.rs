@@ -2,19 +2,19 @@
 
 /// One element: tag, content, and both with their length as they stood.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Element<'a> {
-    pub(super) tag: u8,
-    pub(super) content: &'a [u8],
-    pub(super) whole: &'a [u8],
+pub(crate) struct Element<'a> {
+    pub(crate) tag: u8,
+    pub(crate) content: &'a [u8],
+    pub(crate) whole: &'a [u8],
 }
 
 /// A row of elements.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row<'a>(pub(super) &'a [u8]);
+pub(crate) struct Row<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Row<'a> {
     /// The next element, whatever it is.
-    pub(super) fn any(&mut self) -> Option<Element<'a>> {
+    pub(crate) fn any(&mut self) -> Option<Element<'a>> {
         let bytes = self.0;
         let (&tag, rest) = bytes.split_first()?;
         // Tags above 30 take more bytes; nothing here has one.
@@ -36,29 +36,44 @@ impl<'a> Row<'a> {
     }
 
     /// The next element, if it has this tag.
-    pub(super) fn next(&mut self, tag: u8) -> Option<Element<'a>> {
+    pub(crate) fn next(&mut self, tag: u8) -> Option<Element<'a>> {
         (self.0.first() == Some(&tag)).then(|| self.any()).flatten()
     }
 }
 
 impl<'a> Element<'a> {
     /// What it is made of.
-    pub(super) fn row(self) -> Row<'a> {
+    pub(crate) fn row(self) -> Row<'a> {
         Row(self.content)
     }
 }
 
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const BIT_STRING: u8 = 0x03;
-pub(super) const OCTET_STRING: u8 = 0x04;
-pub(super) const OID: u8 = 0x06;
-pub(super) const ENUMERATED: u8 = 0x0a;
-pub(super) const SEQUENCE: u8 = 0x30;
-pub(super) const GENERALIZED_TIME: u8 = 0x18;
+/// The size of a big-endian number.
+pub(crate) fn bits(number: &[u8]) -> usize {
+    match number.iter().position(|&byte| byte != 0) {
+        Some(at) => (number.len() - at) * 8 - number[at].leading_zeros() as usize,
+        None => 0,
+    }
+}
+
+pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const OID: u8 = 0x06;
+pub(crate) const ENUMERATED: u8 = 0x0a;
+pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_size_of_a_number_leaves_leading_zeros_out() {
+        assert_eq!(bits(&[0, 0, 1, 0]), 9);
+        assert_eq!(bits(&[0x80; 64]), 512);
+        assert_eq!(bits(&[0, 0]), 0);
+    }
 
     #[test]
     fn an_element_reads_back_whole_and_a_short_one_is_none() {

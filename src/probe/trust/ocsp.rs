@@ -17,18 +17,18 @@ use super::der::{
 
 /// What a staple says.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Staple {
+pub(crate) struct Staple {
     /// good, revoked, unknown, expired or invalid.
-    pub(super) status: &'static str,
+    pub(crate) status: &'static str,
     /// Whether it speaks of the leaf.
-    pub(super) matches: bool,
-    pub(super) next_update: Option<String>,
+    pub(crate) matches: bool,
+    pub(crate) next_update: Option<String>,
     /// Signed by the leaf's issuer, of the leaf, in force: revoked.
-    pub(super) proves_revoked: bool,
+    pub(crate) proves_revoked: bool,
 }
 
 /// Reads the staple of a chain, leaf first. `None` if the leaf cannot be read.
-pub(super) fn judge(
+pub(crate) fn judge(
     response: &[u8],
     served: &[Vec<u8>],
     anchors: &Anchors,
