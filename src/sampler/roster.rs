@@ -151,10 +151,8 @@ impl Roster {
     pub fn remove(&mut self, key: PointKey) {
         if let Some(index) = self.by_key.remove(&key) {
             self.queue.remove(index);
-            if let Some(place) = self.places.get_mut(index as usize) {
-                if let Some(gone) = place.take() {
-                    self.by_rank.remove(&rank(&gone.entry.point));
-                }
+            if let Some(gone) = self.places.get_mut(index as usize).and_then(Option::take) {
+                self.by_rank.remove(&rank(&gone.entry.point));
             }
             self.free.push(index);
         }
