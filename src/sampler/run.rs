@@ -16,7 +16,7 @@ use super::{Entry, Judged, Last, Roster, Taker};
 use crate::probe::Memory;
 use crate::sample::Cause;
 use crate::schedule::{Clock, Seed, Step, StepWatch, Window};
-use crate::target::{PointKey, ProbeKind};
+use crate::target::{Point, PointKey, ProbeKind};
 use crate::telemetry::Metrics;
 
 /// Where judged samples go, and where memory comes from: the ledger, or a bench.
@@ -266,8 +266,7 @@ impl Sampler {
                 self.sample_now(turn, &target, probe, cause, reply)
             }
             Order::DueTimes(reply) => {
-                let times =
-                    turn.roster.due_times().map(|(entry, due)| (entry.clone(), due)).collect();
+                let times = turn.roster.due_times().collect();
                 let _ = reply.send(times);
             }
         }
@@ -282,8 +281,8 @@ impl Sampler {
 
     fn count_points(&self, turn: &Turn) {
         let mut counts = [0_i64; ProbeKind::ALL.len()];
-        for entry in turn.roster.entries() {
-            counts[entry.point.probe as usize] += 1;
+        for point in turn.roster.points() {
+            counts[point.probe as usize] += 1;
         }
         for (probe, count) in ProbeKind::ALL.iter().zip(counts) {
             self.metrics.points.with_label_values(&[probe.as_str()]).set(count);
@@ -298,13 +297,10 @@ impl Sampler {
         cause: Cause,
         reply: oneshot::Sender<Vec<Judged>>,
     ) {
-        let entries: Vec<Entry> = turn
-            .roster
-            .entries()
-            .filter(|entry| &*entry.point.target.name == target)
-            .filter(|entry| probe.is_none_or(|probe| entry.point.probe == probe))
-            .cloned()
-            .collect();
+        let asked = |point: &Point| {
+            &*point.target.name == target && probe.is_none_or(|probe| point.probe == probe)
+        };
+        let entries: Vec<Entry> = turn.roster.entries(asked).collect();
         let (taker, sink) = (Arc::clone(&self.taker), Arc::clone(&self.sink));
         tokio::spawn(async move {
             let mut all = Vec::new();
