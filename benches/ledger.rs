@@ -52,6 +52,9 @@ async fn sustained(recorded: &Arc<Recorded>, folder: &Path, mix: Mix) {
     let seconds = size("SECONDS", 20);
     let ledger = Arc::new(open(folder));
     rounds(&ledger, recorded, points, 0..points, None, &Arc::default()).await;
+    // Closing empties the write-ahead log, so that only the store's own size is compared.
+    ledger.close().await.expect("closed");
+    let ledger = Arc::new(open(folder));
     let (own, taken) = (Watched::own(), Arc::new(AtomicUsize::new(0)));
     let (before, written, cpu) = (bytes_of(folder), written(), own.cpu());
     let begun = Instant::now();
@@ -82,7 +85,9 @@ async fn sustained(recorded: &Arc<Recorded>, folder: &Path, mix: Mix) {
     let grown = bytes_of(folder).saturating_sub(before) as f64 / samples as f64;
     told(mix.title, format!("{:.0} samples/s", samples as f64 / passed), "goal: 5,000 at least");
     told("  in each second", rates.in_words("samples/s"), "");
-    told("  share of a core", format!("{:.0} %", 100.0 * own_cpu / passed), "with making them");
+    let share = format!("{:.0} %", 100.0 * own_cpu / passed);
+    told("  share of a core", share, "making the samples included");
+    told("  samples a processor second", format!("{:.0}", samples as f64 / own_cpu), "");
     told("  bytes a sample kept", format!("{grown:.0}"), "");
     told("  bytes a sample written", format!("{:.0}", io as f64 / samples as f64), "");
     let a_day = grown * 10_000.0 * 1440.0 / f64::from(1 << 30);
@@ -132,11 +137,12 @@ async fn restart(recorded: &Arc<Recorded>, folder: &Path) {
     ledger.close().await.expect("closed");
     drop(ledger);
     let own = Watched::own();
-    let mut times = Vec::new();
+    let (mut times, mut resident) = (Vec::new(), Vec::new());
     let before = own.rss();
     for _ in 0..5 {
         let begun = Instant::now();
         let ledger = open(folder);
+        resident.push(mib(own.rss().saturating_sub(before)));
         times.push(begun.elapsed().as_secs_f64());
         assert_eq!(ledger.latest().len(), points);
         ledger.close().await.expect("closed");
@@ -146,11 +152,7 @@ async fn restart(recorded: &Arc<Recorded>, folder: &Path) {
         Series::new(times).in_words("s"),
         "goal: below 3 s",
     );
-    told(
-        "  resident more than before",
-        format!("{:.0} MiB", mib(own.rss().saturating_sub(before))),
-        "",
-    );
+    told("  resident more than before, first", format!("{:.0} MiB", resident[0]), "");
     let begun = Instant::now();
     let report = verify(folder).expect("a report");
     assert!(report.is_whole(), "{:?}", report.faults);
