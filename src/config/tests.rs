@@ -361,7 +361,8 @@ fn targets_of_the_command_line_are_their_own_scope_and_every_refusal_is_named() 
 
 #[test]
 fn the_contact_goes_with_every_target() {
-    let config = read("contact: soc@example.com\ntargets: [{target: a.example.com}]\n").expect("a config");
+    let config =
+        read("contact: soc@example.com\ntargets: [{target: a.example.com}]\n").expect("a config");
     let agent = concat!("Secchi/", env!("CARGO_PKG_VERSION"), " (+soc@example.com)");
     let target = config.target("a.example.com").expect("the target");
     assert_eq!(target.target.settings.user_agent.as_deref(), Some(agent));
