@@ -16,6 +16,9 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod finding;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inventory;
 pub mod ledger;
 pub mod outgoing;

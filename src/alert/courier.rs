@@ -34,6 +34,8 @@ pub(super) struct Courier {
 #[derive(Debug, Default)]
 struct Round {
     accepted: bool,
+    /// Something left the queue: accepted, or refused for good.
+    answered: bool,
     failures: u32,
     is_over: bool,
     wish: Option<TimeDelta>,
@@ -122,6 +124,11 @@ impl Courier {
             }
         }
         self.settle_forbidden(&mut round).await;
+        if round.answered
+            && let Ok(rows) = self.rows().await
+        {
+            self.gauge(&rows);
+        }
         if round.failures > 0 {
             return Waits::Backoff(self.backoff.failed(round.wish));
         }
@@ -290,6 +297,7 @@ impl Courier {
         if acks.is_empty() {
             return;
         }
+        round.answered = true;
         if let Err(error) = self.delivery.outbox.acknowledge(self.name(), acks).await {
             tracing::warn!(receiver = self.name(), %error, "an acceptance could not be recorded");
             round.failures += 1;

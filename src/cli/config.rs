@@ -52,7 +52,6 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn check(file: &ConfigFile, format: Format) -> anyhow::Result<ExitCode> {
-    daemon::install_crypto();
     match (config::load(&file.config, &translate::RoomChecks::default()), format) {
         (Ok(config), Format::Human) => {
             report(&config.notes);
@@ -91,7 +90,6 @@ fn report(diagnostics: &Diagnostics) {
 }
 
 fn explain(target: &str, file: &ConfigFile) -> anyhow::Result<ExitCode> {
-    daemon::install_crypto();
     let config = match config::load(&file.config, &translate::RoomChecks::default()) {
         Ok(config) => config,
         Err(mistakes) => {

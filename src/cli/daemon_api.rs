@@ -18,6 +18,15 @@ pub(super) struct Api {
     token_file: Option<PathBuf>,
 }
 
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Human,
+    /// One object.
+    Json,
+}
+
 impl Api {
     /// A daemon at this address, without a token.
     pub(super) fn at(url: String) -> Self {
@@ -34,6 +43,31 @@ impl Api {
     /// Reads `/api/v1/…`.
     pub(super) async fn read(&self, path: &str) -> anyhow::Result<Value> {
         self.ask(Method::GET, path, None).await
+    }
+
+    /// Sends a wish to `/api/v1/…`; gives what was stored.
+    pub(super) async fn send(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    /// Reads every page of a list.
+    pub(super) async fn read_all(
+        &self,
+        path: &str,
+        key: &str,
+        query: &str,
+    ) -> anyhow::Result<Vec<Value>> {
+        let (mut all, mut after) = (Vec::new(), String::new());
+        for _ in 0..MOST_PAGES {
+            let mut page = self.read(&format!("{path}?{query}{after}")).await?;
+            if let Value::Array(items) = page[key].take() {
+                all.extend(items);
+            }
+            let Some(next) = page["next"].as_str() else { return Ok(all) };
+            let next: String = url::form_urlencoded::byte_serialize(next.as_bytes()).collect();
+            after = format!("&after={next}");
+        }
+        anyhow::bail!("{} gives more than {MOST_PAGES} pages", self.url)
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
@@ -63,6 +97,7 @@ impl Api {
 }
 
 fn client() -> reqwest::Result<Client> {
+    crate::daemon::install_crypto();
     Client::builder()
         .no_proxy()
         .timeout(TIMEOUT)
@@ -70,4 +105,16 @@ fn client() -> reqwest::Result<Client> {
         .build()
 }
 
+/// What a query string holds of these, without those that are not given.
+pub(super) fn query(pairs: &[(&str, Option<&str>)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    query.finish()
+}
+
 const TIMEOUT: Duration = Duration::from_secs(10);
+const MOST_PAGES: usize = 1000;

@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::ValueEnum;
 use serde_json::Value;
 
-use super::daemon_api::Api;
+use super::daemon_api::{Api, Format, query};
 use super::screen::{self, clean};
 use crate::sample::Severity;
 
@@ -28,12 +27,6 @@ pub(super) struct Args {
     config: Option<std::path::PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Human,
-    Json,
-}
-
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let findings = super::runtime()?.block_on(fetch(&args))?;
     let mut out = screen::out();
@@ -45,24 +38,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn fetch(args: &Args) -> anyhow::Result<Vec<Value>> {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    if let Some(state) = &args.state {
-        query.append_pair("state", state);
-    }
-    if let Some(target) = &args.target {
-        query.append_pair("target", target);
-    }
-    let base = query.finish();
-    let (mut all, mut after) = (Vec::new(), String::new());
-    for _ in 0..MOST_PAGES {
-        let page = args.api.read(&format!("/api/v1/findings?{base}{after}")).await?;
-        all.extend(page["findings"].as_array().cloned().unwrap_or_default());
-        match page["next"].as_str() {
-            Some(next) => after = format!("&after={next}"),
-            None => break,
-        }
-    }
-    Ok(all)
+    let query = query(&[("state", args.state.as_deref()), ("target", args.target.as_deref())]);
+    args.api.read_all("/api/v1/findings", "findings", &query).await
 }
 
 fn write_line(out: &mut impl Write, finding: &Value) -> std::io::Result<()> {
@@ -82,5 +59,3 @@ fn write_line(out: &mut impl Write, finding: &Value) -> std::io::Result<()> {
         text("first_seen"),
     )
 }
-
-const MOST_PAGES: usize = 1000;

@@ -8,7 +8,7 @@ use clap::Subcommand;
 
 use super::{ConfigFile, screen};
 use crate::config::DataDir;
-use crate::daemon::{Source, default_data_dir, install_crypto};
+use crate::daemon::{Source, default_data_dir};
 use crate::ledger;
 
 #[derive(Debug, Subcommand)]
@@ -29,7 +29,6 @@ pub(super) struct Where {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    install_crypto();
     match args {
         Args::Verify(place) => verify(place),
         Args::Export(place) => {

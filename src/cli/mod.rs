@@ -1,9 +1,12 @@
 //! The command line: a file per subcommand.
 
+mod baseline;
 mod check;
 mod config;
 mod daemon_api;
 mod demo;
+mod deploy;
+mod exception;
 mod findings;
 mod generate;
 mod healthcheck;
@@ -47,6 +50,15 @@ enum Command {
     Plan(plan::Args),
     /// Findings of a running daemon
     Findings(findings::Args),
+    /// What a running daemon learnt of DNS records, and what departs from it
+    #[command(subcommand)]
+    Baseline(baseline::Args),
+    /// Accepted risks of a running daemon
+    #[command(subcommand)]
+    Exception(exception::Args),
+    /// Tell a running daemon of a deployment
+    #[command(subcommand)]
+    Deploy(deploy::Args),
     /// Verify or export the ledger
     #[command(subcommand)]
     Ledger(ledger::Args),
@@ -67,6 +79,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
         }
     };
+    crate::daemon::install_crypto();
     match dispatch(cli.command) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
@@ -86,6 +99,9 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Rules(args) => rules::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Findings(args) => findings::run(args),
+        Command::Baseline(args) => baseline::run(args),
+        Command::Exception(args) => exception::run(args),
+        Command::Deploy(args) => deploy::run(args),
         Command::Ledger(args) => ledger::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
         Command::Generate(args) => generate::run(args),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{ConfigFile, screen};
 use crate::config::Config;
-use crate::daemon::{Source, install_crypto, translate};
+use crate::daemon::{Source, translate};
 use crate::inventory::{fixed_addresses, points};
 use crate::schedule::Plan;
 use crate::target::{ProbeKind, Span};
@@ -38,7 +38,6 @@ struct Cost {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    install_crypto();
     let config = Source::File(args.file.config).load()?;
     let costs = costs(&config)?;
     let mut out = screen::out();

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::sample::{Severity, Verdict};
+use crate::sample::{Severity, Verdict, steers};
 
 /// Standard output: colours only on a terminal.
 pub(super) fn out() -> anstream::AutoStream<io::StdoutLock<'static>> {
@@ -33,18 +33,13 @@ pub(super) fn clean(text: &str, most: usize) -> String {
             cleaned.push('…');
             break;
         }
-        if c.is_control() || is_deceptive(c) {
+        if steers(c) {
             let _ = write!(cleaned, "\\u{{{:x}}}", u32::from(c));
         } else {
             cleaned.push(c);
         }
     }
     cleaned
-}
-
-/// Characters that change how their neighbours are shown: bidirectional overrides and the like.
-fn is_deceptive(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// The colour of a verdict.

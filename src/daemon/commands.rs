@@ -9,13 +9,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::baseline;
 use super::reload::{Reloader, Running};
 use crate::finding::Exception;
-use crate::ledger::{Event, Ledger, TargetRow, View};
+use crate::ledger::{Event, Ledger, LedgerError, TargetRow, View};
 use crate::sample::Cause;
-use crate::sampler::Order;
+use crate::sampler::{Entry, Order, PageQuery};
 use crate::schedule::Clock;
-use crate::target::{Labels, ProbeKind};
+use crate::target::{Labels, PointKey, ProbeKind};
 use crate::web::{
     Command, NewBaseline, NewDeployment, NewException, ProbeAnswer, Records, Refusal, TargetQuery,
 };
@@ -73,6 +74,9 @@ impl Commands {
             }
             Command::Status { reply } => {
                 let _ = reply.send(Ok(self.status()));
+            }
+            Command::Baseline { target, reply } => {
+                let _ = reply.send(baseline::show(&self.ledger, &target));
             }
             Command::Explain { target, reply } => {
                 let explained = self
@@ -148,34 +152,36 @@ impl Commands {
         Ok(stored)
     }
 
-    /// What the target shows now becomes its past: the learnt baseline starts anew.
+    /// What the target shows now becomes its past: the probe's memory takes it over, in one commit
+    /// with the record of who said so.
     async fn accept_baseline(&self, actor: String, new: NewBaseline) -> Result<Value, Refusal> {
         let probe = new.probe.unwrap_or(ProbeKind::Dns);
         if probe != ProbeKind::Dns {
-            return Err(Refusal::Invalid(format!("{probe} has no learnt baseline; dns has")));
+            return Err(Refusal::Invalid(format!(
+                "only dns learns a baseline; what {probe} expects is set by rules and pins"
+            )));
         }
-        let value = json!({ "reason": new.reason });
+        let accepted = baseline::accept(&self.ledger, &new)?;
+        let at = self.clock.now();
+        let stored = json!({
+            "actor": actor,
+            "target": new.target,
+            "probe": probe,
+            "reason": new.reason,
+            "at": at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            "accepted": accepted.records,
+        });
         let target: Arc<str> = new.target.into();
-        let stored =
-            json!({ "actor": actor, "target": target, "probe": probe, "reason": new.reason });
-        let event = Event::BaselineAccepted {
-            at: self.clock.now(),
-            actor,
-            target,
-            probe,
-            address: None,
-            value,
-        };
-        self.append(event).await?;
+        let point = PointKey::new(&target, probe, None);
+        let value = json!({ "reason": new.reason, "records": accepted.all });
+        let event = Event::BaselineAccepted { at, actor, target, probe, address: None, value };
+        let appended = self.ledger.append_with_memory(event, point, accepted.memory).await;
+        appended.map_err(failed)?;
         Ok(stored)
     }
 
     async fn append(&self, event: Event) -> Result<(), Refusal> {
-        self.ledger
-            .append(vec![event])
-            .await
-            .map(drop)
-            .map_err(|error| Refusal::Failed(error.to_string()))
+        self.ledger.append(vec![event]).await.map_err(failed)
     }
 
     fn list(
@@ -184,7 +190,6 @@ impl Commands {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Value>, Refusal> {
-        let failed = |error: crate::ledger::LedgerError| Refusal::Failed(error.to_string());
         let all = match records {
             Records::Exceptions => {
                 let exceptions = self.ledger.exceptions().map_err(failed)?;
@@ -195,7 +200,12 @@ impl Commands {
                 };
                 exceptions.into_iter().map(record).collect()
             }
-            Records::Deployments => self.ledger.deployments(MOST_RECORDS).map_err(failed)?,
+            // The ledger gives the latest first; pages go by a list that grows at its end.
+            Records::Deployments => {
+                let mut deployments = self.ledger.deployments(MOST_RECORDS).map_err(failed)?;
+                deployments.reverse();
+                deployments
+            }
             Records::Baselines => self.ledger.baselines(MOST_RECORDS).map_err(failed)?,
         };
         Ok(page(all, after, limit))
@@ -233,35 +243,29 @@ async fn targets(
     query: TargetQuery,
 ) -> Result<Vec<TargetRow>, Refusal> {
     let (reply, answer) = oneshot::channel();
-    orders.send(Order::DueTimes(reply)).await.map_err(|_| stopping())?;
-    let points = answer.await.map_err(|_| stopping())?;
-    let mut rows: Vec<TargetRow> = points
-        .into_iter()
-        .filter(|(entry, _)| {
-            query.target.as_deref().is_none_or(|target| *target == *entry.point.target.name)
-        })
-        .filter(|(entry, _)| query.probe.is_none_or(|probe| probe == entry.point.probe))
-        .map(|(entry, next_due)| {
-            let past = ledger.point_state(entry.point.key());
-            TargetRow {
-                target: Arc::clone(&entry.point.target.name),
-                probe: entry.point.probe,
-                address: entry.point.address,
-                labels: Arc::clone(&entry.point.target.labels),
-                plan: entry.plan_name,
-                verdict: past.verdict,
-                last_sample: past.last_sample,
-                last_known: past.last_known,
-                next_due,
-            }
-        })
-        .collect();
-    let key = |row: &TargetRow| (row.target.to_string(), row.probe, row.address);
-    rows.sort_by_key(key);
-    let after = query.after;
-    rows.retain(|row| after.as_ref().is_none_or(|after| key(row) > *after));
-    rows.truncate(query.limit);
-    Ok(rows)
+    let query = PageQuery {
+        target: query.target.map(Into::into),
+        probe: query.probe,
+        after: query.after.map(|(target, probe, address)| (target.into(), probe, address)),
+        limit: query.limit,
+    };
+    orders.send(Order::Page { query, reply }).await.map_err(|_| stopping())?;
+    let points = answer.await.map_err(|_| stopping())?.into_iter();
+    let row = |(entry, next_due): (Entry, _)| {
+        let past = ledger.point_state(entry.point.key());
+        TargetRow {
+            target: Arc::clone(&entry.point.target.name),
+            probe: entry.point.probe,
+            address: entry.point.address,
+            labels: Arc::clone(&entry.point.target.labels),
+            plan: entry.plan_name,
+            verdict: past.verdict,
+            last_sample: past.last_sample,
+            last_known: past.last_known,
+            next_due,
+        }
+    };
+    Ok(points.map(row).collect())
 }
 
 async fn sample(
@@ -288,9 +292,7 @@ async fn answer(
     target: String,
     probe: Option<ProbeKind>,
 ) -> Result<ProbeAnswer, Refusal> {
-    let known = ledger
-        .samples(&target, probe, None, 16)
-        .map_err(|error| Refusal::Failed(error.to_string()))?;
+    let known = ledger.samples(&target, probe, None, 16).map_err(failed)?;
     let oldest = clock.now() - TimeDelta::from_std(FRESH).unwrap_or_default();
     let taken_at = |sample: &Value| {
         sample["taken_at"].as_str().and_then(|at| chrono::DateTime::parse_from_rfc3339(at).ok())
@@ -313,6 +315,10 @@ async fn answer(
     let eldest = fresh.iter().filter_map(taken_at).min();
     let age = eldest.and_then(|at| (clock.now() - at.to_utc()).to_std().ok()).unwrap_or_default();
     Ok(ProbeAnswer { samples: fresh, age })
+}
+
+pub(super) fn failed(error: LedgerError) -> Refusal {
+    Refusal::Failed(error.to_string())
 }
 
 fn stopping() -> Refusal {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::outside::Bounds;
+use super::past::{Past, TooMany};
 use super::population::{Change, Population, Wanted};
 use super::translate;
 use crate::config::{Config, TargetConfig};
@@ -58,6 +59,8 @@ struct State {
     sources: JoinSet<()>,
     names: JoinSet<(Arc<str>, Result<Lookup, Unknown>)>,
     is_first: bool,
+    /// Until what it says has been settled.
+    past: Option<Past>,
 }
 
 impl Keeper {
@@ -70,18 +73,21 @@ impl Keeper {
         stop: CancellationToken,
     ) {
         let (news, mut heard) = mpsc::channel(64);
+        let past = Past::read(&self.ledger.latest());
         let mut state = State {
             settings,
-            population: Population::default(),
+            population: Population::remembering(past.addresses(), Instant::now()),
             groups: HashMap::new(),
             generation: 0,
             fresh: HashSet::new(),
             sources: JoinSet::new(),
             names: JoinSet::new(),
             is_first: true,
+            past: Some(past),
         };
         self.listen(&mut state, &news);
         self.apply(&mut state, true).await;
+        self.settle(&mut state, false).await;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -91,10 +97,12 @@ impl Keeper {
                     state.settings = settings;
                     self.listen(&mut state, &news);
                     self.apply(&mut state, true).await;
+                    self.settle(&mut state, true).await;
                 }
                 Some(News::Refreshed { source, generation, label, refreshed }) = heard.recv() => {
                     if generation == state.generation && self.take_in(&mut state, source, &label, refreshed) {
                         self.apply(&mut state, false).await;
+                        self.settle(&mut state, false).await;
                     }
                 }
                 Some(Ok((target, answer))) = state.names.join_next() => {
@@ -182,6 +190,29 @@ impl Keeper {
         true
     }
 
+    /// Ends what left the config or a source while the daemon was down, once every source has said
+    /// what it has. Where discovery has lost over half of it, a reload `by_person` must say so.
+    async fn settle(&self, state: &mut State, by_person: bool) {
+        let sources = state.settings.config.discovery.len();
+        if !(0..sources).all(|source| state.groups.contains_key(&source)) {
+            return;
+        }
+        let Some(past) = state.past.take() else { return };
+        let careful = sources > 0 && !by_person;
+        match past.left_over(&state.population.keys(), careful) {
+            Ok(points) if points.is_empty() => {}
+            Ok(points) => self.withdraw(points, "target_removed", self.clock.now()).await,
+            Err(TooMany { gone, of }) => {
+                tracing::warn!(
+                    gone,
+                    of,
+                    "over half of what was sampled before the start is gone; a reload accepts it"
+                );
+                state.past = Some(past);
+            }
+        }
+    }
+
     /// Works out the wanted targets and carries out what is new.
     async fn apply(&self, state: &mut State, rules_changed: bool) {
         let wanted = wanted(state);
@@ -197,11 +228,12 @@ impl Keeper {
     }
 
     async fn carry_out(&self, state: &State, change: Change) {
+        // Addresses beyond the bound come and go without any change of points.
+        let excess = i64::try_from(state.population.excess()).unwrap_or(i64::MAX);
+        self.metrics.addresses_excess.set(excess);
         if change.is_empty() {
             return;
         }
-        let excess = i64::try_from(state.population.excess()).unwrap_or(i64::MAX);
-        self.metrics.addresses_excess.set(excess);
         let now = self.clock.now();
         for (points, note) in
             [(change.target_removed, "target_removed"), (change.address_gone, "address_gone")]

@@ -1,10 +1,12 @@
 //! The daemon: start-up, wiring, reload, shutdown. [`run`] reads as the life of the process.
 
+mod baseline;
 mod commands;
 mod keeper;
 mod muted;
 mod notify;
 mod outside;
+mod past;
 mod population;
 mod pulse;
 mod reload;
@@ -107,6 +109,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         seed,
         vantage: Arc::clone(&config.vantage),
         metrics: Arc::clone(&metrics),
+        clock_doubted: Arc::default(),
     };
     let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger)));
     let sampler = Sampler {

@@ -1,5 +1,6 @@
 //! Reload: parse and check first; then, and only then, replace what runs.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, RwLock};
 
@@ -13,11 +14,13 @@ use super::muted::Muted;
 use super::{Bounds, Source, notify, translate};
 use crate::alert::{self, Delivery, Timing};
 use crate::config::Config;
+use crate::finding::{FindingState, stale_rule};
 use crate::inventory::Resolver;
-use crate::ledger::{Event, Ledger, Outbox};
+use crate::ledger::{Event, FindingFilter, Ledger, Outbox, View};
+use crate::rules::RuleSet;
 use crate::sampler::{Order, Pacing};
 use crate::schedule::{Buckets, Clock, Seed, Window};
-use crate::target::PointKey;
+use crate::target::{PointKey, ProbeKind};
 use crate::telemetry::Metrics;
 
 /// What a reload reaches.
@@ -53,6 +56,7 @@ impl Reloader {
             translate::windows(&settings.config.maintenance).map_err(|error| anyhow!(error))?;
         let _ = self.orders.send(Order::Windows(Arc::clone(&windows))).await;
         self.record(&settings.config).await?;
+        self.withdraw_unknown_rules(&settings.rules).await;
         let alerts_stop = stop.child_token();
         let alerts = self.alerts(&settings.config, windows, alerts_stop.clone());
         Ok(Running { settings, alerts, alerts_stop, stop: stop.clone() })
@@ -101,9 +105,35 @@ impl Reloader {
     }
 
     /// Findings of rules that are gone are withdrawn: nobody judges them any more.
-    async fn withdraw_rules(&self, before: &Settings, after: &crate::rules::RuleSet) {
+    async fn withdraw_rules(&self, before: &Settings, after: &RuleSet) {
         let gone = before.rules.rules().iter().filter(|rule| after.find(&rule.id).is_none());
-        let rules: Vec<String> = gone.map(|rule| rule.id.to_string()).collect();
+        self.remove_rules(gone.map(|rule| rule.id.to_string()).collect()).await;
+    }
+
+    /// The same for rules that went while the daemon was down.
+    async fn withdraw_unknown_rules(&self, rules: &RuleSet) {
+        let open = [FindingState::Suspected, FindingState::Confirmed, FindingState::Excepted];
+        let mut filter =
+            FindingFilter { states: open.to_vec(), limit: PAGE, ..FindingFilter::default() };
+        let mut ids = BTreeSet::new();
+        loop {
+            let page = match self.ledger.findings(&filter) {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::error!(%error, "open findings could not be read");
+                    return;
+                }
+            };
+            let Some(last) = page.last() else { break };
+            filter.after = Some(last.id.to_string());
+            ids.extend(page.into_iter().map(|finding| finding.key.rule));
+        }
+        let stale = ProbeKind::ALL.map(stale_rule);
+        let gone = ids.iter().filter(|id| rules.find(id).is_none() && !stale.contains(&&***id));
+        self.remove_rules(gone.map(ToString::to_string).collect()).await;
+    }
+
+    async fn remove_rules(&self, rules: Vec<String>) {
         if rules.is_empty() {
             return;
         }
@@ -160,7 +190,7 @@ impl Reloader {
 /// The watchdog's condition: the scheduler turned lately, and most points are fresh.
 fn is_alive(metrics: &Metrics, clock: &dyn Clock) -> bool {
     let turned = clock.now().timestamp() as f64 - metrics.scheduler_tick.get() < 60.0;
-    let covered = crate::target::ProbeKind::ALL.iter().all(|probe| {
+    let covered = ProbeKind::ALL.iter().all(|probe| {
         let points = metrics.points.with_label_values(&[probe.as_str()]).get();
         points == 0 || metrics.coverage.with_label_values(&[probe.as_str()]).get() >= COVERAGE_FLOOR
     });
@@ -169,3 +199,5 @@ fn is_alive(metrics: &Metrics, clock: &dyn Clock) -> bool {
 
 /// Below this share of fresh points Secchi no longer says that it is well.
 const COVERAGE_FLOOR: f64 = 0.5;
+/// Findings read at once.
+const PAGE: usize = 1000;

@@ -9,7 +9,7 @@ use super::notify::Watchdog;
 use crate::finding::Policy;
 use crate::ledger::{self, Ledger, Record};
 use crate::probe::Memory;
-use crate::sampler::{Entry, Judged, Sink};
+use crate::sampler::{Entry, Judged, Remembered, Sink};
 use crate::target::PointKey;
 
 /// Hands judged samples to the ledger, and the ledger's memory to probes.
@@ -26,17 +26,27 @@ impl LedgerSink {
 }
 
 impl Sink for LedgerSink {
-    fn memory(&self, key: PointKey) -> Option<Memory> {
-        let memory = self.ledger.memory(key).ok()??;
-        Some(Memory { version: memory.version, bytes: memory.bytes })
+    fn memory(&self, key: PointKey) -> Remembered {
+        let memory = self.ledger.memory(key).unwrap_or_else(|error| {
+            tracing::error!(%error, "a point's memory cannot be read");
+            None
+        });
+        let mark = memory.as_ref().map_or(ledger::Memory::NO_MARK, ledger::Memory::mark);
+        let memory = memory.map(|memory| Memory { version: memory.version, bytes: memory.bytes });
+        Remembered { memory, mark }
     }
 
-    fn deliver<'a>(&'a self, entry: &'a Entry, judged: Vec<Judged>) -> BoxFuture<'a, u32> {
+    fn deliver<'a>(
+        &'a self,
+        entry: &'a Entry,
+        judged: Vec<Judged>,
+        mark: u64,
+    ) -> BoxFuture<'a, u32> {
         Box::pin(async move {
             let mut repeats = 0;
             for judged in judged {
                 let own = judged.sample.probe == entry.point.probe;
-                let record = record(entry, judged, own);
+                let record = record(entry, judged, own, mark);
                 match self.ledger.record(record).await {
                     Ok(receipt) if own => repeats = repeats.max(receipt.repeats_wanted),
                     Ok(_) => {}
@@ -52,7 +62,7 @@ impl Sink for LedgerSink {
     }
 }
 
-fn record(entry: &Entry, judged: Judged, own: bool) -> Record {
+fn record(entry: &Entry, judged: Judged, own: bool, mark: u64) -> Record {
     let mut sample = judged.sample;
     if !own {
         sample.slot = None;
@@ -70,6 +80,7 @@ fn record(entry: &Entry, judged: Judged, own: bool) -> Record {
         memory: judged
             .memory
             .map(|memory| ledger::Memory { version: memory.version, bytes: memory.bytes }),
+        memory_before: mark,
         plan: Arc::clone(&entry.plan_name),
         freshness: entry.freshness,
     }

@@ -122,7 +122,9 @@ pub fn step<'a>(
             known.insert(&*finding.key.subject);
             match shown.get(&*finding.key.subject) {
                 Some(breach) => changes.push(breached(finding, &judgement.rule, breach, look)),
-                None if is_clean(judgement, finding) => changes.push(clean(finding, look)),
+                None if is_clean(judgement, finding) => {
+                    changes.push(clean(finding, &judgement.rule, look))
+                }
                 None => {}
             }
         }
@@ -182,7 +184,7 @@ fn birth(rule: &RuleFacts, breach: &Breach, look: &Look<'_>) -> Change {
         measure: Arc::clone(&rule.measure),
         measured: breach.measured.clone(),
         range: Arc::clone(&rule.range),
-        summary: Arc::clone(&rule.summary),
+        summary: rule.summary_of(look.target, &breach.subject, &breach.measured).into(),
         remedy: Arc::clone(&rule.remedy),
         evidence: breach.evidence.clone(),
         controls: Arc::clone(&rule.controls),
@@ -199,7 +201,8 @@ fn birth(rule: &RuleFacts, breach: &Breach, look: &Look<'_>) -> Change {
         positives: 1,
         clean: 0,
     };
-    if breach.shown == Evidence::Shown || look.policy.agree() == 1 {
+    let lasted = rule.hold.is_zero();
+    if lasted && (breach.shown == Evidence::Shown || look.policy.agree() == 1) {
         confirm(&mut finding, look.exceptions);
     }
     Change { finding, step: Move::Stepped { from: None } }
@@ -212,7 +215,9 @@ fn breached(before: &Finding, rule: &RuleFacts, breach: &Breach, look: &Look<'_>
     finding.set_tally(tally);
     let retold = retell(&mut finding, rule, breach);
     let agreed = breach.shown == Evidence::Shown || finding.positives >= look.policy.agree();
-    if before.state != FindingState::Suspected || agreed {
+    let age = (look.at - finding.first_seen).to_std().unwrap_or_default();
+    let lasted = age >= rule.hold;
+    if before.state != FindingState::Suspected || (agreed && lasted) {
         confirm(&mut finding, look.exceptions);
     }
     let step = match finding.state == before.state {
@@ -223,14 +228,20 @@ fn breached(before: &Finding, rule: &RuleFacts, breach: &Breach, look: &Look<'_>
     Change { finding, step }
 }
 
-fn clean(before: &Finding, look: &Look<'_>) -> Change {
+fn clean(before: &Finding, rule: &RuleFacts, look: &Look<'_>) -> Change {
     let mut finding = before.clone();
     let mut tally = finding.tally();
     tally.count(false, look.at, look.cause);
     finding.set_tally(tally);
     let ends = match finding.state {
+        // What must last (`for:`) begins anew after a clean sample. Repeats only measure how
+        // often it shows.
+        FindingState::Suspected if !rule.hold.is_zero() && finding.shown == Evidence::Shown => {
+            look.cause != Cause::Repeat
+        }
         FindingState::Suspected => {
             look.policy.disagrees(tally.samples.saturating_sub(tally.positives))
+                || (!rule.hold.is_zero() && look.cause != Cause::Repeat)
         }
         _ => {
             look.cause != Cause::Repeat
@@ -273,15 +284,13 @@ fn retell(finding: &mut Finding, rule: &RuleFacts, breach: &Breach) -> bool {
         (Some(old), Some(new)) => (old - new).abs() <= old.abs() * 0.01,
         _ => finding.measured == breach.measured,
     };
-    let same = close
-        && finding.range == rule.range
-        && finding.summary == rule.summary
-        && finding.remedy == rule.remedy;
+    let same = close && finding.range == rule.range && finding.remedy == rule.remedy;
     if !same {
         finding.measured = breach.measured.clone();
         finding.evidence.clone_from(&breach.evidence);
         finding.range = Arc::clone(&rule.range);
-        finding.summary = Arc::clone(&rule.summary);
+        let FindingKey { target, subject, .. } = &finding.key;
+        finding.summary = rule.summary_of(target, subject, &breach.measured).into();
         finding.remedy = Arc::clone(&rule.remedy);
         finding.controls = Arc::clone(&rule.controls);
     }

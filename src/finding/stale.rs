@@ -104,6 +104,7 @@ fn open_stale(
                  way."
             .into(),
         controls: Arc::default(),
+        hold: Duration::ZERO,
     };
     let breach = Breach {
         subject: "".into(),

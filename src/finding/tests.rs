@@ -1,6 +1,7 @@
 //! What the life cycle promises, by example and by property.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -20,6 +21,29 @@ fn what_was_shown_is_confirmed_at_first_sight() {
     assert_eq!(changes[0].step, Move::Stepped { from: None });
     assert_eq!(point.state("TLSv1.0"), Some(FindingState::Confirmed));
     assert!(changes[0].finding.confirmed_at.is_some());
+}
+
+#[test]
+fn what_must_last_is_confirmed_only_when_it_has_and_begins_anew_after_a_clean_sample() {
+    for evidence in [Evidence::Shown, Evidence::Missed] {
+        let mut point = Point { hold: Duration::from_secs(600), ..Point::default() };
+        let seen = [breach("a", evidence)];
+        point.look(&seen);
+        point.repeat(&seen);
+        point.repeat(&seen);
+        point.now += TimeDelta::seconds(500);
+        point.look(&seen);
+        assert_eq!(point.state("a"), Some(FindingState::Suspected), "{evidence:?}");
+        point.look(&[]);
+        assert_eq!(point.state("a"), None, "a clean sample ends the waiting");
+        point.look(&seen);
+        point.repeat(&[]);
+        assert_eq!(point.state("a"), Some(FindingState::Suspected), "a repeat does not");
+        point.now += TimeDelta::seconds(600);
+        let changes = point.look(&seen);
+        assert_eq!(point.state("a"), Some(FindingState::Confirmed), "{evidence:?}");
+        assert_eq!(changes[0].step, Move::Stepped { from: Some(FindingState::Suspected) });
+    }
 }
 
 #[test]
@@ -290,6 +314,7 @@ struct Point {
     exceptions: Vec<Exception>,
     target: Arc<str>,
     labels: Arc<Labels>,
+    hold: Duration,
 }
 
 impl Default for Point {
@@ -300,6 +325,7 @@ impl Default for Point {
             exceptions: Vec::new(),
             target: "a.test".into(),
             labels: Arc::default(),
+            hold: Duration::ZERO,
         }
     }
 }
@@ -338,7 +364,8 @@ impl Point {
         clean: Verdict,
     ) -> Vec<Change> {
         let verdict = if breaches.is_empty() { clean } else { Verdict::OutOfRange };
-        let judgement = Judgement { rule: rule(), verdict, breaches: breaches.to_vec(), doubts };
+        let rule = Arc::new(RuleFacts { hold: self.hold, ..RuleFacts::clone(&rule()) });
+        let judgement = Judgement { rule, verdict, breaches: breaches.to_vec(), doubts };
         self.judge(cause, measured, &[judgement])
     }
 
@@ -390,5 +417,6 @@ fn rule() -> Arc<RuleFacts> {
         summary: "Old protocol versions are offered".into(),
         remedy: "Switch them off.".into(),
         controls: Arc::default(),
+        hold: Duration::ZERO,
     })
 }

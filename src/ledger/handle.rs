@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::desk::{Content, Desk, Prepared, trunc};
 use super::event::Event;
 use super::latest::Latest;
-use super::options::{Health, Options, PointState, Receipt, Record};
+use super::options::{Health, Memory, Options, PointState, Receipt, Record};
 use super::outbox::Ack;
 use super::overlay::Overlay;
 use super::read::Readers;
@@ -106,6 +106,20 @@ impl Ledger {
         self.ask(|reply| Message::Append(events, reply)).await
     }
 
+    /// Records an event and gives a point the memory that follows from it, as one commit. A run
+    /// that is under way keeps what it saw, but no longer what it wanted remembered.
+    pub async fn append_with_memory(
+        &self,
+        event: Event,
+        point: PointKey,
+        memory: Memory,
+    ) -> Result<(), LedgerError> {
+        if event.is_internal() {
+            return Err(LedgerError::Event("only the ledger writes such an event".to_owned()));
+        }
+        self.ask(|reply| Message::Remember(Box::new((event, point, memory)), reply)).await
+    }
+
     /// Opens and ends the findings of targets whose last known fact is too old. To be called now
     /// and then; returns how many moved.
     pub async fn check_stale(&self, now: DateTime<Utc>) -> Result<usize, LedgerError> {
@@ -185,7 +199,17 @@ fn lock(dir: &Path) -> Result<File, LedgerError> {
 
 /// Works out, on the caller's time, what the writer would spend its own on.
 fn prepare(record: Record) -> Prepared {
-    let Record { sample, judgements, verdict, labels, policy, memory, plan, freshness } = record;
+    let Record {
+        sample,
+        judgements,
+        verdict,
+        labels,
+        policy,
+        memory,
+        memory_before,
+        plan,
+        freshness,
+    } = record;
     let content = sample.measurements().map(|measurements| {
         let stable = measurements.stable(sample.probe).to_string();
         Content {
@@ -195,7 +219,18 @@ fn prepare(record: Record) -> Prepared {
         }
     });
     let freshness = i64::try_from(freshness.as_millis()).unwrap_or(i64::MAX / 4);
-    Prepared { sample, judgements, verdict, labels, policy, memory, plan, freshness, content }
+    Prepared {
+        sample,
+        judgements,
+        verdict,
+        labels,
+        policy,
+        memory,
+        memory_before,
+        plan,
+        freshness,
+        content,
+    }
 }
 
 /// Messages that may wait for the writer; a sender beyond them waits itself.

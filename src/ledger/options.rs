@@ -1,10 +1,12 @@
 //! What the ledger is told at start, and what it is handed.
 
+use std::hash::{Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use siphasher::sip::SipHasher24;
 
 use crate::finding::Policy;
 use crate::sample::{Judgement, Sample, Verdict};
@@ -72,6 +74,9 @@ pub struct Record {
     pub policy: Policy,
     /// What the probe wants remembered; `None` keeps what there was.
     pub memory: Option<Memory>,
+    /// The mark of the memory that the run was handed. What it wants remembered is dropped where
+    /// that is no longer the point's memory: a person has accepted another meanwhile.
+    pub memory_before: u64,
     /// The plan's name.
     pub plan: Arc<str>,
     /// How old the last known fact may become.
@@ -85,6 +90,19 @@ pub struct Memory {
     pub version: u16,
     /// The bytes.
     pub bytes: Vec<u8>,
+}
+
+impl Memory {
+    /// The mark of a point that has no memory.
+    pub const NO_MARK: u64 = 0;
+
+    /// A number that tells one memory from another; never [`Memory::NO_MARK`].
+    pub fn mark(&self) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(0x5365_6363_6869, 3);
+        self.version.hash(&mut hasher);
+        self.bytes.hash(&mut hasher);
+        hasher.finish().max(1)
+    }
 }
 
 /// What became of a record, once it is on disk.

@@ -14,11 +14,12 @@ use super::chain::{self, Link};
 use super::desk::{Batch, Desk, Prepared};
 use super::event::Event;
 use super::handle::Shared;
-use super::options::{Options, Receipt};
+use super::options::{Memory, Options, Receipt};
 use super::project::{apply, millis, signed};
 use super::reserve::Reserve;
 use super::segment::Segments;
 use super::{LedgerError, bytes};
+use crate::target::PointKey;
 use crate::telemetry::Metrics;
 
 /// Where an answer goes.
@@ -30,6 +31,7 @@ pub(super) enum Message {
     Append(Vec<Event>, Reply<()>),
     Close(Reply<()>),
     Record(Box<Prepared>, Reply<Receipt>),
+    Remember(Box<(Event, PointKey, Memory)>, Reply<()>),
     Stale(DateTime<Utc>, Reply<usize>),
     /// Runs SQL on the writer's connection.
     #[cfg(test)]
@@ -170,6 +172,14 @@ impl Writer {
             }
             Message::Append(events, reply) => {
                 events.into_iter().for_each(|event| desk.happen(event, batch));
+                self.waiting.push(Pending::Done(reply));
+            }
+            Message::Remember(what, reply) if self.retry.is_some() => {
+                let _ = reply.send(self.refuse(vec![what.0]));
+            }
+            Message::Remember(what, reply) => {
+                let (event, key, memory) = *what;
+                desk.remember(event, key, memory, batch);
                 self.waiting.push(Pending::Done(reply));
             }
             Message::Stale(now, reply) => {

@@ -6,24 +6,26 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::range::{Fact, Quantity, Ruling, seconds_left, span};
+use super::range::{Fact, Quantity, Ruling, seconds_left};
 use super::route::{Index, Place, What};
-use super::rule::{Condition, Held, clean, in_short};
+use super::rule::{Condition, Held};
 use crate::sample::{
     Breach, Doubt, Evidence, Judgement, Measurements, Outcome, Reason, Sample, Unknown, Verdict,
+    clean, in_short, span_in_words,
 };
 
 /// Judges a sample by every rule of its probe. A sample without measurements leaves every rule
-/// unknown.
+/// unknown; without a time, so is every rule about the time left.
 pub(super) fn judge_all<'a>(
     sample: &Sample,
+    now: Option<DateTime<Utc>>,
     rules: impl Iterator<Item = &'a Arc<Held>>,
 ) -> Vec<Judgement> {
     let rules = rules.filter(|rule| rule.probe == sample.probe);
     match &sample.outcome {
         Outcome::Unknown(unknown) => rules.map(|rule| unknown_as_a_whole(rule, unknown)).collect(),
         Outcome::Measured(facts) => {
-            let bench = Bench { facts, index: &Index::new(facts), now: sample.taken_at };
+            let bench = Bench { facts, index: &Index::new(facts), now };
             rules.map(|rule| bench.judge(rule)).collect()
         }
     }
@@ -39,7 +41,7 @@ fn unknown_as_a_whole(rule: &Held, unknown: &Unknown) -> Judgement {
 struct Bench<'a> {
     facts: &'a Measurements,
     index: &'a Index<'a>,
-    now: DateTime<Utc>,
+    now: Option<DateTime<Utc>>,
 }
 
 impl<'a> Bench<'a> {
@@ -154,12 +156,14 @@ impl<'a> Bench<'a> {
 
     fn evidence_of_scalar(&self, rule: &Held, place: &Place<'a>, value: &Value) -> String {
         let left = match (rule.range.quantity, value) {
-            (Quantity::Left, Value::String(text)) => seconds_left(text, self.now),
+            (Quantity::Left, Value::String(text)) => {
+                self.now.and_then(|now| seconds_left(text, now))
+            }
             _ => None,
         };
         match left {
             Some(left) => {
-                format!("{} = {} ({} left)", place.shown_path, in_short(value), span(left))
+                format!("{} = {} ({} left)", place.shown_path, in_short(value), span_in_words(left))
             }
             None => format!("{} = {}", place.shown_path, in_short(value)),
         }

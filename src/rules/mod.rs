@@ -22,6 +22,6 @@ pub use error::RuleError;
 pub use prometheus::prometheus_rules;
 pub use range::Range;
 pub use reference::{measurements_page, rules_page};
-pub use rule::{PackFacts, ProfileUse, Rule, stale_rule, summary_of};
+pub use rule::{PackFacts, ProfileUse, Rule, stale_rule};
 pub use selection::{Selection, Summary, sample_verdict};
 pub use set::{RuleSet, SHIPPED};

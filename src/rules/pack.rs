@@ -7,8 +7,8 @@ use super::error::{Mistake, Position};
 use super::literal::{OPERATORS, is_operator, leaf, read_range};
 use super::node::{Key, Node, Tree};
 use super::route::{Route, split};
-use super::rule::{Condition, PLACEHOLDERS, PackFacts, ProfileUse, Rule, is_per_item};
-use crate::sample::{Kind, Measure, Severity, find_measure, measures};
+use super::rule::{Condition, PackFacts, ProfileUse, Rule, is_per_item};
+use crate::sample::{Kind, Measure, PLACEHOLDERS, Severity, find_measure, measures};
 use crate::target::{ProbeKind, Span};
 
 /// A pack that was read, as far as it could be.

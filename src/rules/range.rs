@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use regex::Regex;
 use serde_json::Value;
 
+use crate::sample::span_in_words;
 use crate::sample::{Reason, Unknown};
-use crate::target::{ByteSize, Span};
+use crate::target::ByteSize;
 
 /// What a measurement may be. Its text is what findings show: `none of SSLv2, SSLv3`.
 #[derive(Clone, Debug)]
@@ -121,8 +121,8 @@ pub(super) struct Fact<'a> {
     pub(super) whole: Option<&'a Unknown>,
     /// Members of a set that are named unknown.
     pub(super) members: BTreeMap<&'a str, &'a Unknown>,
-    /// When it was measured.
-    pub(super) now: DateTime<Utc>,
+    /// When it was measured; `None` while the clock is in doubt.
+    pub(super) now: Option<DateTime<Utc>>,
 }
 
 /// What a range says of one value.
@@ -157,6 +157,9 @@ impl Range {
                 }
             }
             Value::Array(members) => self.check_set(members, fact, &mut ruling),
+            _ if fact.now.is_none() && self.quantity == Quantity::Left => {
+                ruling.doubts.push((None, clock_in_doubt()));
+            }
             value => match self.holds(value, fact.now) {
                 None => ruling.doubts.push((None, odd_shape())),
                 Some(true) => {
@@ -175,12 +178,12 @@ impl Range {
     }
 
     /// Whether a scalar is in range; `None` if the range cannot be asked of such a value.
-    fn holds(&self, value: &Value, now: DateTime<Utc>) -> Option<bool> {
+    fn holds(&self, value: &Value, now: Option<DateTime<Utc>>) -> Option<bool> {
         match (&self.test, value) {
             (Test::Truth(wanted), Value::Bool(value)) => Some(value == wanted),
             (Test::Bounds { min, max }, value) => {
                 let number = match (self.quantity, value) {
-                    (Quantity::Left, Value::String(text)) => seconds_left(text, now)?,
+                    (Quantity::Left, Value::String(text)) => seconds_left(text, now?)?,
                     (Quantity::Left, _) => return None,
                     (_, value) => value.as_f64()?,
                 };
@@ -298,6 +301,10 @@ pub(super) fn seconds_left(text: &str, now: DateTime<Utc>) -> Option<f64> {
     Some(left as f64 / 1_000.0)
 }
 
+fn clock_in_doubt() -> Unknown {
+    Unknown::new(Reason::LocalError, "the clock stepped back")
+}
+
 fn odd_shape() -> Unknown {
     Unknown::new(Reason::NotObserved, "the value has not the shape that the catalogue says")
 }
@@ -354,21 +361,8 @@ impl Quantity {
                 size.to_string()
             }
             Self::Bytes | Self::Plain => format!("{value}"),
-            Self::Left => format!("{} left", span(value)),
-            Self::Seconds => span(value),
+            Self::Left => format!("{} left", span_in_words(value)),
+            Self::Seconds => span_in_words(value),
         }
-    }
-}
-
-/// A duration; one that is past has a minus before it.
-pub(super) fn span(seconds: f64) -> String {
-    let sign = if seconds < 0.0 { "-" } else { "" };
-    match Duration::try_from_secs_f64(seconds.abs()) {
-        // More than an hour is not told to the second.
-        Ok(length) if length.as_secs() >= 3_600 && length.subsec_millis() > 0 => {
-            format!("{sign}{}", Span(Duration::from_secs(length.as_secs())))
-        }
-        Ok(length) => format!("{sign}{}", Span(length)),
-        Err(_) => format!("{seconds}s"),
     }
 }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 
-use super::range::{Quantity, Range};
+use super::range::Range;
 use super::route::Route;
-use crate::sample::{Breach, Kind, Measure, RuleFacts, Severity, Unit, find_measure};
+use crate::sample::{Kind, Measure, RuleFacts, Severity};
 use crate::target::{ProbeKind, Span};
 
 /// A rule as a pack states it.
@@ -27,7 +27,7 @@ pub struct Rule {
     pub range: Range,
     /// What must hold for the rule to have anything to say, in words.
     pub when: Vec<String>,
-    /// How long a breach must last before it counts.
+    /// How long a breach must last before it is confirmed.
     #[serde(rename = "for")]
     pub hold: Option<Span>,
     /// The profiles that hold it, with severity and range there; every profile if empty.
@@ -112,6 +112,7 @@ impl Rule {
                 summary: Arc::clone(&self.summary),
                 remedy: Arc::clone(&self.remedy),
                 controls: Arc::clone(&self.controls),
+                hold: self.hold.map_or(Duration::ZERO, |hold| hold.0),
             }),
             probe: self.probe,
             measure: self.catalogued,
@@ -153,6 +154,7 @@ pub fn stale_rule(probe: ProbeKind) -> RuleFacts {
             ("nist-csf".to_owned(), vec!["DE.CM-01".to_owned()]),
             ("soc2".to_owned(), vec!["CC7.2".to_owned()]),
         ])),
+        hold: Duration::ZERO,
     }
 }
 
@@ -161,98 +163,6 @@ pub(super) fn is_per_item(measure: &Measure, range: &Range) -> bool {
     super::literal::leaf(measure.kind) == Kind::Items && range.bars_items()
 }
 
-/// What is wrong, for a screen: the rule's summary with {measured}, {subject} and {target} filled in.
-pub fn summary_of(rule: &RuleFacts, target: &str, breach: &Breach) -> String {
-    let mut text = String::with_capacity(rule.summary.len() + 64);
-    let mut rest: &str = &rule.summary;
-    while let Some(at) = rest.find('{') {
-        let (before, after) = rest.split_at(at);
-        text.push_str(before);
-        let placeholder =
-            PLACEHOLDERS.into_iter().find(|placeholder| after.starts_with(placeholder));
-        match placeholder {
-            Some("{measured}") => text.push_str(&measured_in_words(rule, &breach.measured)),
-            Some("{subject}") => text.push_str(&clean(&breach.subject, 200)),
-            Some("{target}") => text.push_str(&clean(target, 260)),
-            _ => text.push('{'),
-        }
-        rest = &after[placeholder.map_or(1, str::len)..];
-    }
-    text.push_str(rest);
-    text
-}
-
-/// What a summary may hold.
-pub(super) const PLACEHOLDERS: [&str; 3] = ["{measured}", "{subject}", "{target}"];
-
-fn measured_in_words(rule: &RuleFacts, measured: &Value) -> String {
-    let unit = find_measure(&rule.measure).map_or(Unit::None, |measure| measure.unit);
-    let words = match (measured, unit) {
-        (Value::Number(number), Unit::Seconds) => {
-            number.as_f64().map(|n| Quantity::Seconds.words(n))
-        }
-        (Value::Number(number), Unit::Bytes) => number.as_f64().map(|n| Quantity::Bytes.words(n)),
-        (Value::Number(number), Unit::Bits) => number.as_f64().map(|n| Quantity::Bits.words(n)),
-        _ => None,
-    };
-    clean(&words.unwrap_or_else(|| in_short(measured)), 200)
-}
-
-/// A value in one line.
-pub(super) fn in_short(value: &Value) -> String {
-    match value {
-        Value::String(text) if text.is_empty() => "nothing".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.is_empty() => "nothing".to_owned(),
-        Value::Array(items) if items.iter().all(Value::is_string) => {
-            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
-        }
-        value => value.to_string(),
-    }
-}
-
-/// Text of a peer, fit for any screen: no control or direction characters, at most `max` characters.
-pub(super) fn clean(text: &str, max: usize) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let mut chars = text.chars();
-    let mut cleaned: String =
-        chars.by_ref().take(max).map(|c| if steers(c) { ' ' } else { c }).collect();
-    if chars.next().is_some() {
-        cleaned.push('…');
-    }
-    cleaned
-}
-
 fn in_words<S: Serializer>(range: &Range, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(range)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sample::Evidence;
-
-    #[test]
-    fn a_summary_is_filled_in_and_hostile_text_is_cleaned() {
-        let facts = RuleFacts {
-            id: "http-hsts".into(),
-            severity: Severity::Low,
-            measure: "http.hsts.max_age".into(),
-            range: "at least 1y".into(),
-            summary: "{target}: max-age is {measured} {subject} {other} {".into(),
-            remedy: "".into(),
-            controls: Arc::default(),
-        };
-        let breach = Breach {
-            subject: "a\u{1b}[31m\u{202e}b".into(),
-            measured: Value::from(86_400),
-            evidence: String::new(),
-            shown: Evidence::Shown,
-        };
-        let text = summary_of(&facts, "a.test", &breach);
-        assert_eq!(text, "a.test: max-age is 1d a [31m b {other} {");
-    }
 }

@@ -24,7 +24,13 @@ impl Selection {
     /// What every rule of the sample's probe says of it. Pure: `taken_at` is the time that dates
     /// are judged by.
     pub fn evaluate(&self, sample: &Sample) -> Vec<Judgement> {
-        judge_all(sample, self.rules.iter())
+        judge_all(sample, Some(sample.taken_at), self.rules.iter())
+    }
+
+    /// The same for a sample that was taken while the clock was in doubt: every range of the time
+    /// left until a date is `unknown`.
+    pub fn evaluate_undated(&self, sample: &Sample) -> Vec<Judgement> {
+        judge_all(sample, None, self.rules.iter())
     }
 
     /// What a finding repeats of each rule, with the range and severity that hold here.
@@ -61,10 +67,12 @@ pub fn sample_verdict(judgements: &[Judgement]) -> Verdict {
 
 fn was_not_asked(judgement: &Judgement) -> bool {
     let not_looked_at = not_looked_at();
-    judgement
-        .doubts
-        .iter()
-        .all(|doubt| doubt.unknown.reason == Reason::OptIn || doubt.unknown == not_looked_at)
+    judgement.doubts.iter().all(|doubt| match doubt.unknown.reason {
+        Reason::OptIn => true,
+        // With a detail something stood in the way; without one it was not on the sample's list.
+        Reason::NotObserved => doubt.unknown.detail.is_none() || doubt.unknown == not_looked_at,
+        _ => false,
+    })
 }
 
 /// How many judgements came to what.

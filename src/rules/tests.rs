@@ -44,6 +44,30 @@ fn outcome(judgement: &Judgement) -> String {
 }
 
 #[test]
+fn without_a_time_only_ranges_of_the_time_left_are_unknown() {
+    let facts = json!({
+        "dh_prime_bits": 1024,
+        "certificates": [{"key_type": "ec", "not_after": now().to_rfc3339()}],
+    });
+    let undated = |body: &str| {
+        let judgements =
+            rule(ProbeKind::Tls, body).evaluate_undated(&sample(ProbeKind::Tls, facts.clone()));
+        let own = judgements.into_iter().find(|judgement| *judgement.rule.id == *"tls-own");
+        own.expect("the rule")
+    };
+    let expiry = undated("measure: tls.certificates.not_after, min: 21d");
+    assert_eq!(expiry.verdict, Verdict::Unknown);
+    assert_eq!(expiry.doubts[0].unknown.reason, Reason::LocalError);
+    assert!(expiry.breaches.is_empty());
+    let bits = undated("measure: tls.dh_prime_bits, min: 2048");
+    assert_eq!(bits.verdict, Verdict::OutOfRange);
+    let when = undated(
+        "measure: tls.dh_prime_bits, min: 2048, when: {measure: tls.certificates.not_after, min: 1d}",
+    );
+    assert_eq!(when.verdict, Verdict::Unknown);
+}
+
+#[test]
 fn every_operator_judges_every_kind_it_can_be_asked_of() {
     use ProbeKind::{Dns, Http, Ports, Tls};
     let in_3_days = (now() + chrono::TimeDelta::days(3)).to_rfc3339();
@@ -557,6 +581,12 @@ fn info_and_what_was_not_asked_do_not_decide_a_samples_verdict() {
     );
     let opt_in = json!({"chain": {"trusted": true}, "vulnerabilities": {"robot": null}, "unknown": {"vulnerabilities.robot": "opt_in"}});
     assert_eq!(verdict(opt_in), Verdict::InRange);
+    // A lower bound that the probe never meant to close does not make a good sample unknown, but
+    // one that something stood in the way of does.
+    let bound = |why: &str| json!({"chain": {"trusted": true}, "cipher_suites": {"TLSv1.3": ["TLS_AES_128_GCM_SHA256"]}, "unknown": {"cipher_suites": why}});
+    assert_eq!(verdict(bound("not_observed")), Verdict::InRange);
+    assert_eq!(verdict(bound("not_observed: the walk was cut short")), Verdict::Unknown);
+    assert_eq!(verdict(bound("timeout")), Verdict::Unknown);
     assert_eq!(verdict(json!({})), Verdict::Unknown);
 }
 

@@ -5,6 +5,7 @@ mod measurements;
 mod measures;
 mod reason;
 mod verdict;
+mod words;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use measurements::{Measurements, Path, Segment};
 pub use measures::{find as find_measure, measures};
 pub use reason::{Reason, Unknown};
 pub use verdict::{Breach, Doubt, Judgement, RuleFacts, Severity, Verdict};
+pub use words::{PLACEHOLDERS, clean, in_short, span_in_words, steers};
 
 /// One run of a probe at a sampling point.
 #[derive(Clone, Debug, PartialEq)]

@@ -42,7 +42,7 @@ reasons! {
     LocalError "local_error" "This machine could not ask: files, ports, memory, routes, firewall.";
     Maintenance "maintenance" "A maintenance window was open.";
     NotApplicable "not_applicable" "The fact cannot exist here.";
-    NotObserved "not_observed" "The sample did not come by it.";
+    NotObserved "not_observed" "The sample did not come by it; without a detail it did not set out to.";
     NotTls "not_tls" "The peer answered with something that is not TLS.";
     OptIn "opt_in" "Measured only when asked for.";
     OutOfScope "out_of_scope" "The scope does not allow the contact.";

@@ -109,6 +109,9 @@ pub struct RuleFacts {
     pub remedy: Arc<str>,
     /// Control mappings: framework to control ids.
     pub controls: Arc<std::collections::BTreeMap<String, Vec<String>>>,
+    /// How long a breach must last before it is confirmed (`for:`); zero: not at all.
+    #[serde(skip)]
+    pub hold: std::time::Duration,
 }
 
 /// What one rule said of one sample. A rule that has several subjects (one a protocol version, one

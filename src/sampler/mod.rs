@@ -3,12 +3,16 @@
 //! The one loop that owns the roster of sampling points is [`Sampler::run`]; [`Taker`] takes a
 //! single sample and is what `secchi check` uses too.
 
+mod doubt;
 mod pace;
 mod roster;
 mod run;
 mod take;
 
 pub use pace::Pacing;
-pub use roster::{Entry, Last, Repeat, Roster};
-pub use run::{DRAIN, Order, Sampler, Sink, Take};
+pub use roster::{Entry, Last, PageQuery, Rank, Repeat, Roster};
+pub use run::{DRAIN, Order, Page, Remembered, Sampler, Sink, Take};
 pub use take::{Judged, Taker};
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! The roster: every sampling point with its plan, and when it is due.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,6 +52,22 @@ pub struct Last {
     pub known_at: Option<DateTime<Utc>>,
 }
 
+/// A point's place in lists: by target, probe and address, no address first.
+pub type Rank = (Arc<str>, ProbeKind, Option<IpAddr>);
+
+/// Which points of the roster, in the order of their [`Rank`].
+#[derive(Clone, Debug, Default)]
+pub struct PageQuery {
+    /// Only this target's.
+    pub target: Option<Arc<str>>,
+    /// Only this probe's.
+    pub probe: Option<ProbeKind>,
+    /// Only those after this one.
+    pub after: Option<Rank>,
+    /// At most so many.
+    pub limit: usize,
+}
+
 struct Place {
     entry: Entry,
     key: PointKey,
@@ -75,27 +93,26 @@ pub struct Roster {
     places: Vec<Option<Place>>,
     free: Vec<u32>,
     by_key: HashMap<PointKey, u32>,
+    by_rank: BTreeMap<Rank, u32>,
     queue: Queue,
     windows: Arc<[Window]>,
 }
 
-/// What became of a slot that came due.
+/// What became of a slot that came due; `passed` are the slots after it that passed unseen since.
 pub(super) enum Due {
-    Take { index: u32, entry: Entry, slot: Slot },
-    Skip { reason: &'static str },
+    /// To be sampled now.
+    Take { index: u32, entry: Entry, slot: Slot, passed: u64 },
+    /// Not to be sampled, for this reason.
+    Skip { reason: &'static str, passed: u64 },
 }
 
 impl Roster {
     /// Adds a point, or gives a known one a new plan and rules. The phase is a function of seed and
-    /// key, so an untouched plan keeps its due times.
+    /// key, so an untouched plan keeps its due times, one that is due now included.
     pub fn put(&mut self, entry: Entry, seed: &Seed, last: Option<Last>, now: DateTime<Utc>) {
         let key = entry.point.key();
-        let next = entry.plan.next(key, seed, now);
         let index = match self.by_key.get(&key) {
-            Some(&index) => {
-                self.queue.remove(index);
-                index
-            }
+            Some(&index) => index,
             None => self.free.pop().unwrap_or_else(|| {
                 self.places.push(None);
                 u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
@@ -103,24 +120,39 @@ impl Roster {
         };
         let Some(place) = self.places.get_mut(index as usize) else { return };
         let last_slot = last.map(|last| last.slot);
-        let known_at = last.and_then(|last| last.known_at).unwrap_or(now).timestamp();
-        let (busy, last_slot, fresh_at) = match place.as_ref() {
-            Some(before) => (before.busy, before.last_slot.max(last_slot), before.fresh_at),
-            None => (false, last_slot, known_at),
-        };
+        if let Some(before) = place {
+            before.last_slot = before.last_slot.max(last_slot);
+            if before.entry.plan.spec() != entry.plan.spec() {
+                before.next = entry.plan.next(key, seed, now);
+                match &before.next {
+                    Some(slot) => self.queue.insert(index, slot.due),
+                    None => self.queue.remove(index),
+                }
+            }
+            before.entry = entry;
+            return;
+        }
+        let next = entry.plan.next(key, seed, now);
         if let Some(slot) = &next {
             self.queue.insert(index, slot.due);
         }
-        *place = Some(Place { entry, key, next, last_slot, fresh_at, busy });
+        let fresh_at = last.and_then(|last| last.known_at).unwrap_or(now).timestamp();
         self.by_key.insert(key, index);
+        self.by_rank.insert(rank(&entry.point), index);
+        *place = Some(Place { entry, key, next, last_slot, fresh_at, busy: false });
+    }
+
+    /// Whether the point is known.
+    pub(super) fn knows(&self, key: PointKey) -> bool {
+        self.by_key.contains_key(&key)
     }
 
     /// Forgets a point.
     pub fn remove(&mut self, key: PointKey) {
         if let Some(index) = self.by_key.remove(&key) {
             self.queue.remove(index);
-            if let Some(place) = self.places.get_mut(index as usize) {
-                *place = None;
+            if let Some(gone) = self.places.get_mut(index as usize).and_then(Option::take) {
+                self.by_rank.remove(&rank(&gone.entry.point));
             }
             self.free.push(index);
         }
@@ -141,12 +173,24 @@ impl Roster {
         self.places.iter().flatten().map(|place| &place.entry)
     }
 
-    /// Every point's entry with its next due time.
-    pub fn due_times(&self) -> impl Iterator<Item = (&Entry, Option<DateTime<Utc>>)> {
-        self.places
-            .iter()
-            .flatten()
-            .map(|place| (&place.entry, place.next.as_ref().map(|slot| slot.due)))
+    /// One page of the points in order, each with its next due time. It costs as much as it gives
+    /// and skips, however many points there are.
+    pub fn page(&self, query: &PageQuery) -> Vec<(Entry, Option<DateTime<Utc>>)> {
+        let first = query.target.clone().map(|target| (target, ProbeKind::Tls, None));
+        let from = match (query.after.clone(), first) {
+            (Some(after), Some(first)) if after < first => Bound::Included(first),
+            (Some(after), _) => Bound::Excluded(after),
+            (None, Some(first)) => Bound::Included(first),
+            (None, None) => Bound::Unbounded,
+        };
+        self.by_rank
+            .range((from, Bound::Unbounded))
+            .take_while(|((target, ..), _)| query.target.as_ref().is_none_or(|t| t == target))
+            .filter(|((_, probe, _), _)| query.probe.is_none_or(|wanted| wanted == *probe))
+            .filter_map(|(_, index)| self.places.get(*index as usize)?.as_ref())
+            .map(|place| (place.entry.clone(), place.next.as_ref().map(|slot| slot.due)))
+            .take(query.limit)
+            .collect()
     }
 
     /// The next due time of any point.
@@ -162,23 +206,24 @@ impl Roster {
         let place = self.places.get_mut(index as usize)?.as_mut()?;
         let slot = place.next.take()?;
         // Slots that passed while the loop could not run are counted, not caught up.
+        let passed = place.entry.plan.slots_between(place.key, seed, slot.due, now);
         place.next = place.entry.plan.next(place.key, seed, slot.due.max(now));
         if let Some(next) = &place.next {
             self.queue.insert(index, next.due);
         }
         if place.last_slot.is_some_and(|last| slot.number <= last) {
-            return Some(Due::Skip { reason: "missed" });
+            return Some(Due::Skip { reason: "missed", passed });
         }
         let target = &place.entry.point.target;
         if windows.iter().any(|window| pauses(window, now, target)) {
-            return Some(Due::Skip { reason: "maintenance" });
+            return Some(Due::Skip { reason: "maintenance", passed });
         }
         if place.busy {
-            return Some(Due::Skip { reason: "overlap" });
+            return Some(Due::Skip { reason: "overlap", passed });
         }
         place.busy = true;
         place.last_slot = Some(slot.number);
-        Some(Due::Take { index, entry: place.entry.clone(), slot })
+        Some(Due::Take { index, entry: place.entry.clone(), slot, passed })
     }
 
     /// Takes the point for a repeat sample, unless it is being sampled or gone.
@@ -215,6 +260,10 @@ impl Roster {
         }
         all
     }
+}
+
+fn rank(point: &Point) -> Rank {
+    (Arc::clone(&point.target.name), point.probe, point.address)
 }
 
 fn pauses(window: &Window, now: DateTime<Utc>, target: &Target) -> bool {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -12,20 +13,36 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::roster::Due;
-use super::{Entry, Judged, Last, Roster, Taker};
+use super::{Entry, Judged, Last, PageQuery, Roster, Taker};
 use crate::probe::Memory;
 use crate::sample::Cause;
 use crate::schedule::{Clock, Seed, Step, StepWatch, Window};
 use crate::target::{PointKey, ProbeKind};
 use crate::telemetry::Metrics;
 
+/// What is remembered of a point, and a mark of it: handed back with what a run came to, it tells
+/// whether the point has been given another memory meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct Remembered {
+    /// What the point's earlier runs asked to remember.
+    pub memory: Option<Memory>,
+    /// The mark.
+    pub mark: u64,
+}
+
 /// Where judged samples go, and where memory comes from: the ledger, or a bench.
 pub trait Sink: Send + Sync + 'static {
-    /// What the point's earlier runs asked to remember.
-    fn memory(&self, key: PointKey) -> Option<Memory>;
+    /// What is remembered of the point.
+    fn memory(&self, key: PointKey) -> Remembered;
 
-    /// Takes in what one run came to. Answers how many repeat samples it wants.
-    fn deliver<'a>(&'a self, entry: &'a Entry, judged: Vec<Judged>) -> BoxFuture<'a, u32>;
+    /// Takes in what one run came to that began with the memory of this mark. Answers how many
+    /// repeat samples it wants.
+    fn deliver<'a>(
+        &'a self,
+        entry: &'a Entry,
+        judged: Vec<Judged>,
+        mark: u64,
+    ) -> BoxFuture<'a, u32>;
 
     /// The loop has turned: what feeds the service's watchdog.
     fn turned(&self, now: DateTime<Utc>);
@@ -41,6 +58,9 @@ pub trait Take: Send + Sync + 'static {
         slot: Option<i64>,
         memory: Option<Memory>,
     ) -> BoxFuture<'a, Vec<Judged>>;
+
+    /// Whether the wall clock can be believed; called when that changes.
+    fn believe_clock(&self, _believed: bool) {}
 }
 
 impl Take for Taker {
@@ -53,7 +73,14 @@ impl Take for Taker {
     ) -> BoxFuture<'a, Vec<Judged>> {
         Box::pin(Self::take(self, &entry.point, &entry.selection, cause, slot, memory))
     }
+
+    fn believe_clock(&self, believed: bool) {
+        self.clock_doubted.store(!believed, Ordering::Relaxed);
+    }
 }
+
+/// Points in order, each with its next due time.
+pub type Page = Vec<(Entry, Option<DateTime<Utc>>)>;
 
 /// What the daemon may ask of the loop.
 #[derive(Debug)]
@@ -75,8 +102,13 @@ pub enum Order {
         /// Where the answer goes.
         reply: oneshot::Sender<Vec<Judged>>,
     },
-    /// Every point's next due time.
-    DueTimes(oneshot::Sender<Vec<(Entry, Option<DateTime<Utc>>)>>),
+    /// One page of the points with their next due times.
+    Page {
+        /// Which points.
+        query: PageQuery,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Page>,
+    },
 }
 
 /// The loop's parts.
@@ -110,6 +142,9 @@ struct Turn {
     in_flight: usize,
     done: mpsc::Sender<Done>,
     steps: StepWatch,
+    /// The wall clock stepped back: dates are in doubt until it has passed this time.
+    doubted_until: Option<DateTime<Utc>>,
+    last_turn: Option<DateTime<Utc>>,
     started: Instant,
     survey_at: Instant,
 }
@@ -126,6 +161,8 @@ impl Sampler {
             in_flight: 0,
             done,
             steps,
+            doubted_until: None,
+            last_turn: None,
             started,
             survey_at: started,
         };
@@ -161,10 +198,12 @@ impl Sampler {
         while turn.in_flight < self.at_once {
             match turn.roster.pop_due(&self.seed, now) {
                 None => break,
-                Some(Due::Skip { reason }) => {
-                    self.metrics.skipped.with_label_values(&[reason]).inc()
+                Some(Due::Skip { reason, passed }) => {
+                    self.skip(reason, 1);
+                    self.skip("missed", passed);
                 }
-                Some(Due::Take { index, entry, slot }) => {
+                Some(Due::Take { index, entry, slot, passed }) => {
+                    self.skip("missed", passed);
                     let lag = (now - slot.due).to_std().unwrap_or_default();
                     self.metrics.scheduler_lag.observe(lag.as_secs_f64());
                     self.start(turn, index, entry, Cause::Scheduled, Some(slot.number));
@@ -173,14 +212,31 @@ impl Sampler {
         }
     }
 
+    fn skip(&self, reason: &str, slots: u64) {
+        self.metrics.skipped.with_label_values(&[reason]).inc_by(slots);
+    }
+
+    /// While the clock is behind what it showed before, one of the two times was wrong and nobody
+    /// can say which: whatever hangs on the date is unknown until the earlier time has passed.
     fn note_clock(&self, turn: &mut Turn, now: DateTime<Utc>) {
-        let (direction, step) = match turn.steps.observe(now, turn.started.elapsed()) {
+        let before = turn.last_turn.replace(now);
+        let step = turn.steps.observe(now, turn.started.elapsed());
+        if turn.doubted_until.is_some_and(|until| now >= until) {
+            turn.doubted_until = None;
+            self.taker.believe_clock(true);
+            tracing::info!("the clock has passed the time that it showed before it stepped back");
+        }
+        let (direction, step) = match step {
             Step::Steady => return,
             Step::Back(step) => ("back", step),
             Step::Forward(step) => ("forward", step),
         };
         self.metrics.clock_steps.with_label_values(&[direction]).inc();
         tracing::warn!(direction, seconds = step.as_secs_f64(), "the clock stepped");
+        if direction == "back" {
+            turn.doubted_until = turn.doubted_until.max(before);
+            self.taker.believe_clock(false);
+        }
     }
 
     /// Coverage: what was measured lately enough. An unknown sample covers nothing.
@@ -220,11 +276,12 @@ impl Sampler {
             (Arc::clone(&self.taker), Arc::clone(&self.sink), turn.done.clone());
         tokio::spawn(async move {
             let key = entry.point.key();
-            let judged = taker.take(&entry, cause, slot, sink.memory(key)).await;
+            let Remembered { memory, mark } = sink.memory(key);
+            let judged = taker.take(&entry, cause, slot, memory).await;
             let own = judged.iter().filter(|judged| judged.sample.probe == entry.point.probe);
             let known = own.filter(|judged| judged.sample.measurements().is_some());
             let known_at = known.map(|judged| judged.sample.taken_at).max();
-            let repeats = sink.deliver(&entry, judged).await;
+            let repeats = sink.deliver(&entry, judged, mark).await;
             let repeats = if cause == Cause::Repeat { 0 } else { repeats };
             // The loop may have stopped; then nobody waits for this.
             let _ = done
@@ -239,7 +296,7 @@ impl Sampler {
         let room = MOST_REPEATS.saturating_sub(turn.repeats.len());
         let wanted = done.repeats as usize;
         if wanted > room {
-            self.metrics.skipped.with_label_values(&["shed"]).inc_by((wanted - room) as u64);
+            self.skip("shed", (wanted - room) as u64);
         }
         let step = done.within / (done.repeats + 1);
         for nth in 1..=wanted.min(room) as u32 {
@@ -252,7 +309,10 @@ impl Sampler {
         match order {
             Order::Put(entries) => {
                 for (entry, last) in entries {
-                    self.count_missed(&entry, last, now);
+                    // What a known point misses is counted as it comes due.
+                    if !turn.roster.knows(entry.point.key()) {
+                        self.count_missed(&entry, last, now);
+                    }
                     turn.roster.put(entry, &self.seed, last, now);
                 }
                 self.count_points(turn);
@@ -265,10 +325,9 @@ impl Sampler {
             Order::Now { target, probe, cause, reply } => {
                 self.sample_now(turn, &target, probe, cause, reply)
             }
-            Order::DueTimes(reply) => {
-                let times =
-                    turn.roster.due_times().map(|(entry, due)| (entry.clone(), due)).collect();
-                let _ = reply.send(times);
+            Order::Page { query, reply } => {
+                // Who asked may have gone.
+                let _ = reply.send(turn.roster.page(&query));
             }
         }
     }
@@ -277,7 +336,7 @@ impl Sampler {
     fn count_missed(&self, entry: &Entry, last: Option<Last>, now: DateTime<Utc>) {
         let Some(last) = last else { return };
         let missed = entry.plan.slots_between(entry.point.key(), &self.seed, last.at, now);
-        self.metrics.skipped.with_label_values(&["missed"]).inc_by(missed);
+        self.skip("missed", missed);
     }
 
     fn count_points(&self, turn: &Turn) {
@@ -298,20 +357,22 @@ impl Sampler {
         cause: Cause,
         reply: oneshot::Sender<Vec<Judged>>,
     ) {
-        let entries: Vec<Entry> = turn
-            .roster
-            .entries()
-            .filter(|entry| &*entry.point.target.name == target)
-            .filter(|entry| probe.is_none_or(|probe| entry.point.probe == probe))
-            .cloned()
-            .collect();
+        let query = PageQuery {
+            target: Some(target.into()),
+            probe,
+            limit: usize::MAX,
+            ..PageQuery::default()
+        };
+        let entries = turn.roster.page(&query).into_iter().map(|(entry, _)| entry);
+        let entries: Vec<Entry> = entries.collect();
         let (taker, sink) = (Arc::clone(&self.taker), Arc::clone(&self.sink));
         tokio::spawn(async move {
             let mut all = Vec::new();
             for entry in entries {
-                let judged = taker.take(&entry, cause, None, sink.memory(entry.point.key())).await;
+                let Remembered { memory, mark } = sink.memory(entry.point.key());
+                let judged = taker.take(&entry, cause, None, memory).await;
                 all.extend(judged.iter().cloned());
-                sink.deliver(&entry, judged).await;
+                sink.deliver(&entry, judged, mark).await;
             }
             let _ = reply.send(all);
         });

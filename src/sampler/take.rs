@@ -1,10 +1,12 @@
 //! One sample: build the job, run the probe, judge what it saw.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::doubt;
 use crate::probe::dial::{Dialer, Outside};
 use crate::probe::{self, Job, Memory, Observation};
 use crate::rules::{Selection, sample_verdict};
@@ -39,6 +41,8 @@ pub struct Taker {
     pub vantage: Arc<str>,
     /// Where samples are counted.
     pub metrics: Arc<Metrics>,
+    /// Whether the wall clock is in doubt: then whatever hangs on the date is unknown.
+    pub clock_doubted: Arc<AtomicBool>,
 }
 
 /// Why and for which slot a sample is taken.
@@ -59,6 +63,7 @@ impl Taker {
         memory: Option<Memory>,
     ) -> Vec<Judged> {
         let taken_at = self.clock.now();
+        let began_in_doubt = self.is_clock_doubted();
         let occasion = Occasion { cause, slot };
         let inflight = self.metrics.inflight.with_label_values(&[point.probe.as_str()]);
         inflight.inc();
@@ -70,16 +75,25 @@ impl Taker {
             let unknown = Unknown::new(Reason::LocalError, "the probe stopped short");
             probe::Run::unknown(point, unknown, Duration::ZERO, 0)
         });
+        // A step while the probe ran makes what it saw as doubtful as one before.
+        let in_doubt = began_in_doubt || self.is_clock_doubted();
         let mut memory = run.memory.filter(|memory| memory.bytes.len() <= Memory::MAX);
         run.observations
             .into_iter()
             .map(|observation| {
                 let own = observation.probe == point.probe;
-                let sample = self.sample(point, observation, taken_at, occasion);
+                let mut sample = self.sample(point, observation, taken_at, occasion);
+                if in_doubt {
+                    doubt::blank(&mut sample);
+                }
                 let kept = if own { memory.take() } else { None };
-                self.judge(sample, selection, kept)
+                self.judge(sample, selection, kept, in_doubt)
             })
             .collect()
+    }
+
+    fn is_clock_doubted(&self) -> bool {
+        self.clock_doubted.load(Ordering::Relaxed)
     }
 
     fn job(&self, point: &Point, memory: Option<Memory>, now: DateTime<Utc>) -> Job {
@@ -116,8 +130,17 @@ impl Taker {
         }
     }
 
-    fn judge(&self, sample: Sample, selection: &Selection, memory: Option<Memory>) -> Judged {
-        let judgements = selection.evaluate(&sample);
+    fn judge(
+        &self,
+        sample: Sample,
+        selection: &Selection,
+        memory: Option<Memory>,
+        in_doubt: bool,
+    ) -> Judged {
+        let judgements = match in_doubt {
+            true => selection.evaluate_undated(&sample),
+            false => selection.evaluate(&sample),
+        };
         let verdict = match sample.outcome {
             Outcome::Unknown(_) => Verdict::Unknown,
             Outcome::Measured(_) => sample_verdict(&judgements),

@@ -37,6 +37,9 @@ macro_rules! table {
 
             /// Every metric's name, for tests that hold docs and rules to the table.
             pub const NAMES: &[&str] = &[$($name,)+];
+
+            const TABLE: &[(&str, &str, &[&str], &str)] =
+                &[$(($name, stringify!($type), &[$($label),*], $help),)+];
         }
     };
 }
@@ -90,6 +93,17 @@ impl Metrics {
         let mut text = Vec::with_capacity(32 * 1024);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
+    }
+
+    /// The reference page of `/metrics`, in Markdown.
+    pub fn page() -> String {
+        let mut page = String::from(PAGE);
+        for (name, kind, labels, help) in Self::TABLE {
+            let kind = kind.trim_start_matches("Int").trim_end_matches("Vec").to_lowercase();
+            let labels = labels.join(", ");
+            page.push_str(&format!("| `{name}` | {kind} | {labels} | {help} |\n"));
+        }
+        page
     }
 
     fn start_at_zero(&self) {
@@ -157,9 +171,32 @@ make! {
     IntGaugeVec Opts vec;
 }
 
+const PAGE: &str = "# Metrics
+
+Written from the table in `src/telemetry/metrics.rs`; a test holds this page to it. `/metrics` has about 300 series at any number of targets.
+`/metrics/targets` has the series of each sampling point: `secchi_target_out_of_range` (0 or 1, by the last known fact), `secchi_target_unknown` (0 or 1, the last sample),
+`secchi_target_last_sample_timestamp_seconds`, and the probes' gauges.
+
+| name | type | labels | meaning |
+|---|---|---|---|
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reference_page_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        if std::env::var_os("SECCHI_WRITE").is_some() {
+            std::fs::write(path, Metrics::page()).expect("a page");
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            written == Metrics::page(),
+            "run the tests once with SECCHI_WRITE=1 to write {path}"
+        );
+    }
 
     #[test]
     fn the_table_registers_and_encodes() {

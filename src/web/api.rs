@@ -178,7 +178,14 @@ pub(super) async fn status(State(site): State<Arc<Site>>) -> Answer {
 }
 
 pub(super) async fn baselines(State(site): State<Arc<Site>>, asked: Asked<Params>) -> Answer {
-    list(&site, asked, Records::Baselines, "baselines").await
+    let Some(target) =
+        asked.as_ref().ok().and_then(|Query(params)| given(params.target.as_deref()))
+    else {
+        return list(&site, asked, Records::Baselines, "baselines").await;
+    };
+    let target = target.to_owned();
+    let one = site.ask(PATIENCE, |reply| Command::Baseline { target, reply }).await?;
+    Ok(Json(json!({ "baselines": [one], "next": null })))
 }
 
 pub(super) async fn deployments(State(site): State<Arc<Site>>, asked: Asked<Params>) -> Answer {

@@ -37,6 +37,13 @@ pub enum Command {
         /// The answer.
         reply: Reply<Value>,
     },
+    /// What was accepted of one target, and what departs from its baseline.
+    Baseline {
+        /// The target's name.
+        target: String,
+        /// The answer.
+        reply: Reply<Value>,
+    },
     /// The effective settings and next due times of one target.
     Explain {
         /// The target's name.
@@ -171,9 +178,19 @@ pub struct NewException {
 pub struct NewBaseline {
     /// The target.
     pub target: String,
-    /// Which probe; every one if it is left out.
+    /// Which probe; dns if it is left out, the one that learns.
     #[serde(default)]
     pub probe: Option<ProbeKind>,
+    /// Only this record's name; with `type`. Every departing record if it is left out.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Only this record's type; with `name`.
+    #[serde(default, rename = "type")]
+    pub kind: Option<String>,
+    /// These values are the record's whole set from now on, whatever it shows; none accepts that
+    /// it is absent.
+    #[serde(default)]
+    pub values: Option<Vec<String>>,
     /// Why.
     #[serde(default)]
     pub reason: Option<String>,

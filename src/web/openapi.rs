@@ -36,7 +36,7 @@ pub(super) fn document() -> Value {
                     "required": ["error"],
                     "properties": { "error": { "type": "string" } },
                 },
-                "Baselines": record(&["target"], &["probe", "reason"]),
+                "Baselines": record(&["target"], &["probe", "name", "type", "values", "reason"]),
                 "Deployments": record(&["service"], &["version", "at"]),
                 "Exceptions": record(&["rule", "target", "reason", "approved_by", "until"], &["subject"]),
                 "Samples": record(&["target"], &["probe"]),
@@ -85,7 +85,12 @@ fn record(required: &[&str], optional: &[&str]) -> Value {
     let properties: Map<String, Value> = required
         .iter()
         .chain(optional)
-        .map(|name| ((*name).to_owned(), json!({ "type": "string" })))
+        .map(|name| match *name {
+            "values" => {
+                ((*name).to_owned(), json!({ "type": "array", "items": { "type": "string" } }))
+            }
+            name => (name.to_owned(), json!({ "type": "string" })),
+        })
         .collect();
     json!({
         "type": "object",

@@ -76,7 +76,12 @@ pub(super) const ROUTES: &[Route] = &[
             ("debug", "`true`: samples and metrics as text."),
         ],
     ),
-    get("/api/v1/baselines", Access::Read, "Accepted baselines.", &[LIMIT, AFTER]),
+    get(
+        "/api/v1/baselines",
+        Access::Read,
+        "Accepted baselines; of one target, with what departs from it now.",
+        &[TARGET, LIMIT, AFTER],
+    ),
     post("/api/v1/baselines", Right::Baseline, "Accept what a target shows now."),
     get("/api/v1/deployments", Access::Read, "Marked deployments.", &[LIMIT, AFTER]),
     post("/api/v1/deployments", Right::Deploy, "Mark a deployment."),

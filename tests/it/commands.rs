@@ -112,3 +112,34 @@ fn the_shipped_config_is_good() {
     let output = run(&["config", "check", "--config", "deploy/secchi.yaml"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[test]
+fn the_documented_config_is_good() {
+    let page = std::fs::read_to_string("docs/config.md").expect("the page");
+    let text = page
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .expect("an example");
+    let folder = TempDir::new().expect("a folder");
+    for name in ["targets", "my-rules"] {
+        std::fs::create_dir(folder.path().join(name)).expect("a folder");
+    }
+    let pack = "probe: http\nversion: '1'\nsource: ours\nrules: []\n";
+    for (name, text) in [
+        ("hook.key", "0123456789abcdef"),
+        ("ci.token", "0123456789abcdef"),
+        ("web.yml", ""),
+        ("my-rules/ours.yaml", pack),
+        ("secchi.yaml", text),
+    ] {
+        std::fs::write(folder.path().join(name), text).expect("a file");
+    }
+    let output = run(&[
+        "config",
+        "check",
+        "--config",
+        &folder.path().join("secchi.yaml").display().to_string(),
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "one crate of tests")]
 #![expect(clippy::print_stderr, reason = "a skipped test says so")]
 
+/// The API and what talks to it: exceptions, deployments, baselines, tokens, pages, `/probe`.
+mod api;
 /// The import rule and the bounds on files.
 mod architecture;
 /// `secchi check` against real servers.
@@ -15,8 +17,14 @@ mod crash;
 mod daemon;
 /// `secchi demo`.
 mod demo;
+/// Lists of targets in files and over HTTP; what is out of scope.
+mod discovery;
+/// Full disks, receivers that are down, windows, restarts, secrets.
+mod faults;
 /// Peers that lie, drip and shout.
 mod hostile;
 /// The daemon beside the real Alertmanager and Prometheus.
 mod monitoring;
+/// What the daemon does to its targets: one connection at a time, at the configured rate.
+mod politeness;
 mod support;

@@ -15,13 +15,13 @@ use crate::support::peers::{Alertmanager, is_skipped, prometheus};
 use crate::support::{Daemon, eventually, free_port, get_json};
 
 /// A webhook that keeps what Alertmanager tells it.
-struct Hook {
-    port: u16,
+pub struct Hook {
+    pub port: u16,
     told: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Hook {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let (port, told) = (free_port(), Arc::new(Mutex::new(Vec::new())));
         let listener = TcpListener::bind(("127.0.0.1", port)).expect("a listener");
         let ears = Arc::clone(&told);
@@ -46,7 +46,7 @@ impl Hook {
     }
 
     /// Waits for an alert of the rule in the status.
-    fn wait(&self, rule: &str, status: &str, patience: Duration) -> Value {
+    pub fn wait(&self, rule: &str, status: &str, patience: Duration) -> Value {
         eventually(&format!("{rule} to be {status}"), patience, || {
             let told = self.told.lock().expect("a lock");
             let alerts =

@@ -1,5 +1,6 @@
 //! The report for people.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use anstyle::Style;
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::report::{Finding, Report};
 use crate::cli::screen::{clean, severity_style, verdict_style};
-use crate::sample::{Measurements, Outcome, Sample, Verdict};
+use crate::sample::{Measurements, Outcome, Reason, Sample, Verdict};
 use crate::target::ProbeKind;
 
 /// Writes the report. Every text that a peer may have had a hand in is cleaned.
@@ -69,21 +70,29 @@ fn write_finding(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
     writeln!(
         out,
         "         measured {}, wanted {}",
-        clean(&compact(&finding.measured), 160),
+        clean(&finding.in_words, 160),
         clean(&finding.range, 200)
     )?;
     writeln!(out, "         {dim}{}{dim:#}", clean(&finding.remedy, 300))
 }
 
-/// Unknowns in one line a reason: what could not be measured is said, and not at length.
+/// Unknowns in one line a reason: what could not be measured is said, and not at length. A sample
+/// that measured nothing has said so already, and what is opt-in was not asked for.
 fn write_unknown(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    let mut by_reason = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+    let mut by_reason = BTreeMap::<&str, BTreeSet<&str>>::new();
     for finding in report.findings.iter().filter(|f| f.verdict == Verdict::Unknown) {
-        by_reason.entry(&finding.evidence).or_default().push(&finding.rule);
+        let measured = report.samples.iter().any(|(sample, _)| {
+            *sample.target == *finding.target
+                && (sample.probe, sample.address) == (finding.probe, finding.address)
+                && sample.measurements().is_some()
+        });
+        if measured && finding.evidence != Reason::OptIn.as_str() {
+            by_reason.entry(&finding.evidence).or_default().insert(&finding.rule);
+        }
     }
-    for (reason, mut rules) in by_reason {
-        rules.dedup();
+    for (reason, rules) in by_reason {
         let style = verdict_style(Verdict::Unknown);
+        let rules: Vec<&str> = rules.into_iter().collect();
         writeln!(
             out,
             "{style}unknown{style:#}  {}: {}",

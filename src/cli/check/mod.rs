@@ -69,7 +69,6 @@ enum Format {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
-    daemon::install_crypto();
     let check = Check::prepare(&args)?;
     let judged = super::runtime()?.block_on(check.take(&args));
     let report = Report::new(judged);
@@ -126,6 +125,7 @@ impl Check {
             seed: daemon::random_seed()?,
             vantage: "local".into(),
             metrics: Arc::new(Metrics::new()?),
+            clock_doubted: Arc::default(),
         };
         Ok(Self {
             taker,

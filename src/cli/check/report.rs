@@ -30,6 +30,8 @@ pub(super) struct Finding {
     pub(super) subject: String,
     pub(super) verdict: Verdict,
     pub(super) measured: Value,
+    /// The same for people.
+    pub(super) in_words: String,
     pub(super) range: String,
     pub(super) summary: String,
     pub(super) remedy: String,
@@ -63,6 +65,9 @@ impl Report {
         for breach in &judgement.breaches {
             let mut finding = Finding::new(sample, judgement, Verdict::OutOfRange, &breach.subject);
             finding.measured = breach.measured.clone();
+            finding.summary =
+                judgement.rule.summary_of(&sample.target, &breach.subject, &breach.measured);
+            finding.in_words = judgement.rule.in_words(&breach.measured);
             finding.evidence.clone_from(&breach.evidence);
             self.add(finding);
         }
@@ -135,7 +140,8 @@ impl Finding {
             verdict,
             measured: Value::Null,
             range: rule.range.to_string(),
-            summary: rule.summary.to_string(),
+            summary: rule.summary_of(&sample.target, subject, &Value::Null),
+            in_words: String::new(),
             remedy: rule.remedy.to_string(),
             evidence: String::new(),
             controls: json!(rule.controls),

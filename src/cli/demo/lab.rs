@@ -69,7 +69,7 @@ impl Lab {
         Ok((http, https))
     }
 
-    /// The root's server and the zone's, on one port of two addresses, as `dns_port` wants it.
+    /// The root's server and the zone's two, on one port of three addresses, as `dns_port` wants it.
     async fn name_servers(
         free: &mut FreePorts,
         state: &watch::Receiver<bool>,
@@ -77,9 +77,11 @@ impl Lab {
         for _ in 0..TRIES {
             let port = free.next();
             let Some(root) = Sockets::bind(names::ROOT, port).await else { continue };
-            let Some(zone) = Sockets::bind(names::ZONE, port).await else { continue };
+            let Some(first) = Sockets::bind(names::ZONE[0], port).await else { continue };
+            let Some(second) = Sockets::bind(names::ZONE[1], port).await else { continue };
             names::serve(root.udp, root.tcp, names::Role::Root, state.clone());
-            names::serve(zone.udp, zone.tcp, names::Role::Zone, state.clone());
+            names::serve(first.udp, first.tcp, names::Role::Zone, state.clone());
+            names::serve(second.udp, second.tcp, names::Role::Zone, state.clone());
             return Ok(port);
         }
         anyhow::bail!("no free port for the demo's name servers")

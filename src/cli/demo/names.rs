@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, NS, SOA, TXT};
+use hickory_proto::rr::rdata::{A, CAA, NS, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 /// The root server's address.
 pub(super) const ROOT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// The zone's server's address.
-pub(super) const ZONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+/// The addresses of the zone's two servers.
+pub(super) const ZONE: [Ipv4Addr; 2] = [Ipv4Addr::new(127, 0, 0, 3), Ipv4Addr::new(127, 0, 0, 4)];
 
 /// The root hints that lead here.
 pub(super) fn root_hints() -> String {
@@ -68,12 +68,19 @@ fn respond(bytes: &[u8], role: Role, broken: bool) -> Option<Vec<u8>> {
     reply.add_query(query.clone());
     let name = query.name().to_lowercase();
     let zone = Name::from_ascii("demo.test.").ok()?;
-    let (server, class) = (Name::from_ascii("ns1.demo.test.").ok()?, DNSClass::IN);
     match role {
-        _ if query.query_class() != class => reply.metadata.response_code = ResponseCode::Refused,
+        _ if query.query_class() != DNSClass::IN => {
+            reply.metadata.response_code = ResponseCode::Refused
+        }
         Role::Root if zone.zone_of(&name) => {
-            reply.add_authority(Record::from_rdata(zone, 3600, RData::NS(NS(server.clone()))));
-            reply.add_additional(Record::from_rdata(server, 3600, RData::A(A(ZONE))));
+            for (server, address) in servers() {
+                reply.add_authority(Record::from_rdata(
+                    zone.clone(),
+                    3600,
+                    RData::NS(NS(server.clone())),
+                ));
+                reply.add_additional(Record::from_rdata(server, 3600, RData::A(A(address))));
+            }
         }
         Role::Root => {
             reply.metadata.authoritative = true;
@@ -105,7 +112,10 @@ fn lookup(name: &Name, kind: RecordType, broken: bool) -> (bool, Vec<RData>) {
             soa(name).map(|record| vec![record.data]).unwrap_or_default()
         }
         ("demo.test.", RecordType::NS) => {
-            Name::from_ascii("ns1.demo.test.").map(|ns| vec![RData::NS(NS(ns))]).unwrap_or_default()
+            servers().map(|(server, _)| RData::NS(NS(server))).collect()
+        }
+        ("demo.test.", RecordType::CAA) => {
+            vec![RData::CAA(CAA::new_issue(false, None, Vec::new()))]
         }
         ("demo.test.", RecordType::TXT) => {
             vec![RData::TXT(TXT::new(vec!["v=spf1 -all".to_owned()]))]
@@ -113,13 +123,19 @@ fn lookup(name: &Name, kind: RecordType, broken: bool) -> (bool, Vec<RData>) {
         ("_dmarc.demo.test.", RecordType::TXT) => {
             vec![RData::TXT(TXT::new(vec!["v=DMARC1; p=reject".to_owned()]))]
         }
-        ("ns1.demo.test.", RecordType::A) => vec![RData::A(A(ZONE))],
+        ("ns1.demo.test.", RecordType::A) => vec![RData::A(A(ZONE[0]))],
+        ("ns2.demo.test.", RecordType::A) => vec![RData::A(A(ZONE[1]))],
         ("shop.demo.test.", RecordType::A) if broken => vec![address(1), address(66)],
         ("shop.demo.test." | "legacy.demo.test." | "demo.test.", RecordType::A) => vec![address(1)],
         _ => Vec::new(),
     };
     let known = KNOWN.contains(&text.as_str());
     (known, answers)
+}
+
+fn servers() -> impl Iterator<Item = (Name, Ipv4Addr)> {
+    let names = ["ns1.demo.test.", "ns2.demo.test."].into_iter().zip(ZONE);
+    names.filter_map(|(name, address)| Some((Name::from_ascii(name).ok()?, address)))
 }
 
 fn soa(zone: &Name) -> Option<Record> {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -18,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::lab::Acceptor;
+use crate::schedule::{Clock, SystemClock};
 
 /// Which site.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -78,11 +80,15 @@ impl Authority {
     pub(super) fn acceptor(&self, site: Site) -> anyhow::Result<Acceptor> {
         let mut params = CertificateParams::new(vec![site.name().to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, site.name());
-        params.not_before = date_time_ymd(2024, 1, 1);
-        params.not_after = match site {
-            Site::Shop => date_time_ymd(2124, 1, 1),
-            Site::Legacy => date_time_ymd(2025, 1, 1),
+        let today = SystemClock.now();
+        let (first, last) = match site {
+            Site::Shop => (today - TimeDelta::days(1), today + TimeDelta::days(60)),
+            Site::Legacy => (today - TimeDelta::days(100), today - TimeDelta::days(10)),
         };
+        // Months and days are below 256.
+        let midnight =
+            |day: DateTime<Utc>| date_time_ymd(day.year(), day.month() as u8, day.day() as u8);
+        (params.not_before, params.not_after) = (midnight(first), midnight(last));
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Batch, Desk, trunc};
 use crate::finding::{Change, Finding, Freshness, except, stale_rule, step_stale, withdraw};
+use crate::ledger::Memory;
 use crate::ledger::event::{Event, exception_key};
 use crate::ledger::project::time;
 use crate::target::PointKey;
@@ -49,6 +50,22 @@ impl Desk {
             }
             _ => {}
         }
+    }
+
+    /// Another room's event together with the memory that it gives a point. A run that was handed
+    /// the memory before can no longer replace it.
+    pub(in crate::ledger) fn remember(
+        &mut self,
+        event: Event,
+        key: PointKey,
+        memory: Memory,
+        batch: &mut Batch,
+    ) {
+        self.happen(event, batch);
+        if let Some(point) = self.points.get_mut(&key) {
+            point.remembers(&memory);
+        }
+        batch.memory.insert(key, memory);
     }
 
     /// Opens and ends the findings of stale targets. Returns how many moved.

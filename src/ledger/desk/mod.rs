@@ -34,6 +34,7 @@ pub(super) struct Prepared {
     pub(super) labels: Arc<Labels>,
     pub(super) policy: Policy,
     pub(super) memory: Option<Memory>,
+    pub(super) memory_before: u64,
     pub(super) plan: Arc<str>,
     pub(super) freshness: i64,
     pub(super) content: Option<Content>,
@@ -188,6 +189,7 @@ impl Desk {
             }
         }
         if let Some(memory) = prepared.memory
+            && point.still_has(prepared.memory_before)
             && point.remembers(&memory)
         {
             batch.memory.insert(key, memory);

@@ -1,10 +1,7 @@
 //! Sampling points as the writer knows them.
 
-use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
-
-use siphasher::sip::SipHasher24;
 
 use super::{Batch, Desk, Prepared};
 use crate::ledger::event::Event;
@@ -64,7 +61,7 @@ impl PointEntry {
             digest: None,
             gauges: Box::default(),
             volatile_at: 0,
-            memory: 0,
+            memory: Memory::NO_MARK,
         }
     }
 
@@ -92,16 +89,18 @@ impl PointEntry {
 
     /// Whether the memory is another than the one kept.
     pub(super) fn remembers(&mut self, memory: &Memory) -> bool {
-        let mut hasher = SipHasher24::new_with_keys(0x5365_6363_6869, 3);
-        memory.version.hash(&mut hasher);
-        memory.bytes.hash(&mut hasher);
-        let hash = hasher.finish();
-        std::mem::replace(&mut self.memory, hash) != hash
+        let mark = memory.mark();
+        std::mem::replace(&mut self.memory, mark) != mark
+    }
+
+    /// Whether the point's memory is the one of this mark, as far as is known.
+    pub(super) fn still_has(&self, mark: u64) -> bool {
+        self.memory == Memory::NO_MARK || self.memory == mark
     }
 
     /// The kept memory may be another: take the next one whatever it is.
     pub(super) fn forget(&mut self) {
-        self.memory = 0;
+        self.memory = Memory::NO_MARK;
     }
 
     /// What the scheduler and the views ask.

@@ -104,6 +104,7 @@ fn sample_of(target: &str, seconds: i64, versions: Option<&[&str]>) -> Record {
         ])),
         policy: Policy::default(),
         memory: None,
+        memory_before: Memory::NO_MARK,
         plan: "fast".into(),
         freshness: Duration::from_secs(3600),
     }
@@ -118,6 +119,7 @@ fn rule() -> Arc<RuleFacts> {
         summary: "Old protocol versions are offered".into(),
         remedy: "Switch them off.".into(),
         controls: Arc::default(),
+        hold: Duration::ZERO,
     })
 }
 

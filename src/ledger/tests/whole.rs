@@ -355,3 +355,37 @@ async fn run(ledger: Ledger, act: Act, now: i64, options: impl Fn() -> Options) 
     }
     ledger
 }
+
+#[tokio::test]
+async fn a_memory_that_a_person_accepted_outlives_the_runs_under_way() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ledger = open(options(dir.path()));
+    let memory = |byte: u8| Memory { version: 1, bytes: vec![byte] };
+    let with = |seconds: i64, kept: Memory, before: &Memory| {
+        let mut record = sample(seconds, &["TLSv1.3"]);
+        (record.memory, record.memory_before) = (Some(kept), before.mark());
+        record
+    };
+    let mut first = sample(0, &["TLSv1.3"]);
+    first.memory = Some(memory(1));
+    ledger.record(first).await.expect("a receipt");
+    ledger.record(with(60, memory(2), &memory(1))).await.expect("a receipt");
+    let event = Event::BaselineAccepted {
+        at: at(90),
+        actor: "ciso".into(),
+        target: TARGET.into(),
+        probe: ProbeKind::Tls,
+        address: "192.0.2.1".parse().ok(),
+        value: json!({"reason": "moved"}),
+    };
+    ledger.append_with_memory(event, key(TARGET), memory(9)).await.expect("an event");
+    // Begun before it was accepted, ended after.
+    ledger.record(with(91, memory(3), &memory(2))).await.expect("a receipt");
+    assert_eq!(ledger.memory(key(TARGET)).expect("memory"), Some(memory(9)));
+    assert_eq!(ledger.baselines(10).expect("baselines").len(), 1);
+    ledger.record(with(120, memory(10), &memory(9))).await.expect("a receipt");
+    ledger.close().await.expect("a close");
+    assert_whole(dir.path());
+    let ledger = open(options(dir.path()));
+    assert_eq!(ledger.memory(key(TARGET)).expect("memory"), Some(memory(10)));
+}

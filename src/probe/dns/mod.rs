@@ -12,6 +12,8 @@ mod delegate;
 mod dnssec;
 mod drift;
 mod facts;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hints;
 #[cfg(test)]
 mod lab;

@@ -10,6 +10,8 @@ mod csp;
 mod exchange;
 mod facts;
 mod fields;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod head;
 mod hsts;

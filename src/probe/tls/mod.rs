@@ -7,6 +7,8 @@
 //! was seen into measurements, its certificates judged by `probe/trust` at the job's time. Only `walk`, `line` and `handshake` touch the network.
 
 mod board;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod hello;
 mod line;

@@ -124,7 +124,7 @@ fn daemon() -> (mpsc::Sender<Command>, Notes) {
                     note("sample", actor);
                     let _ = reply.send(Ok(3));
                 }
-                Command::Explain { target, reply } => {
+                Command::Baseline { target, reply } | Command::Explain { target, reply } => {
                     let _ = reply.send(Err(Refusal::NotFound(format!("no target {target}"))));
                 }
                 Command::Status { reply } => drop(reply.send(Ok(json!({})))),

@@ -2,6 +2,7 @@
 
 pub mod peers;
 pub mod pki;
+pub mod scripted;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, UdpSocket};

@@ -11,20 +11,18 @@ pub fn is_skipped(package: &str) -> bool {
     let skipped = std::env::var("SECCHI_SKIP_PEERS").unwrap_or_default();
     let skip = skipped.split_whitespace().any(|name| name == package);
     if skip {
-        println!("skipped: SECCHI_SKIP_PEERS names {package}");
+        eprintln!("skipped: SECCHI_SKIP_PEERS names {package}");
     }
     skip
 }
 
 /// nginx with one https server and one plain one that redirects to it.
 pub struct Nginx {
-    /// The process.
-    pub process: Process,
+    _process: Process,
     /// The port of https.
     pub https: u16,
     /// The port of http.
     pub http: u16,
-    config: std::path::PathBuf,
 }
 
 impl Nginx {
@@ -32,48 +30,24 @@ impl Nginx {
     pub fn start(folder: &Path, certificate: &Path, key: &Path, lines: &str) -> Self {
         let (https, plain) = (free_port(), free_port());
         let config = folder.join("nginx.conf");
-        Self::write(&config, folder, certificate, key, (https, plain), lines);
-        let mut command = Command::new(find("nginx"));
-        command.arg("-c").arg(&config).arg("-p").arg(folder).args([
-            "-e",
-            "nginx-error.log",
-            "-g",
-            "daemon off;",
-        ]);
-        let process = Process::start("nginx", &mut command, folder);
-        eventually("nginx", Duration::from_secs(10), || http("GET", plain, "/", &[], ""));
-        Self { process, https, http: plain, config }
-    }
-
-    /// Other lines in the https server's block, by a reload.
-    pub fn reload(&self, certificate: &Path, key: &Path, lines: &str) {
-        let folder = self.config.parent().expect("a folder");
-        Self::write(&self.config, folder, certificate, key, (self.https, self.http), lines);
-        self.process.signal("HUP");
-    }
-
-    fn write(
-        config: &Path,
-        folder: &Path,
-        certificate: &Path,
-        key: &Path,
-        ports: (u16, u16),
-        lines: &str,
-    ) {
         let text = format!(
             "worker_processes 1; pid {0}/nginx.pid;\nevents {{ worker_connections 256; }}\nhttp {{\n\
-             access_log off; client_body_temp_path {0}/b; proxy_temp_path {0}/p; fastcgi_temp_path {0}/f; uwsgi_temp_path {0}/u; scgi_temp_path {0}/s;\n\
-             server {{ listen 127.0.0.1:{1} ssl http2; ssl_certificate {2}; ssl_certificate_key {3};\n{4}\n\
-             location / {{ return 200 'ok'; }} }}\n\
-             server {{ listen 127.0.0.1:{5}; return 301 https://$host$request_uri; }}\n}}\n",
+             access_log off; client_body_temp_path {0}/b; proxy_temp_path {0}/p;\n\
+             fastcgi_temp_path {0}/f; uwsgi_temp_path {0}/u; scgi_temp_path {0}/s;\n\
+             server {{ listen 127.0.0.1:{https} ssl http2; ssl_certificate {1}; ssl_certificate_key {2};\n\
+             {lines}\nlocation / {{ return 200 'ok'; }} }}\n\
+             server {{ listen 127.0.0.1:{plain}; return 301 https://$host$request_uri; }}\n}}\n",
             folder.display(),
-            ports.0,
             certificate.display(),
             key.display(),
-            lines,
-            ports.1,
         );
-        std::fs::write(config, text).expect("a config");
+        std::fs::write(&config, text).expect("a config");
+        let mut command = Command::new(find("nginx"));
+        command.arg("-c").arg(&config).arg("-p").arg(folder);
+        command.args(["-e", "nginx-error.log", "-g", "daemon off;"]);
+        let process = Process::start("nginx", &mut command, folder);
+        eventually("nginx", Duration::from_secs(10), || http("GET", plain, "/", &[], ""));
+        Self { _process: process, https, http: plain }
     }
 }
 

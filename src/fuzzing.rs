@@ -1,0 +1,6 @@
+//! Doors for `fuzz/`, which is built by itself: what a peer's bytes reach, without a peer. They
+//! exist under `cfg(fuzzing)` only and are no part of the API.
+
+pub use crate::probe::dns::fuzzing::dns_message;
+pub use crate::probe::http::fuzzing::http_response;
+pub use crate::probe::tls::fuzzing::{certificate, tls_flight};
