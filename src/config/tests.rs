@@ -422,14 +422,15 @@ fn targets_of_the_command_line_are_their_own_scope_and_every_refusal_is_named() 
 
 #[test]
 fn the_contact_goes_with_every_target() {
-    let config = read("contact: soc@example.com\ntargets: [a.example.com]\n").expect("a config");
+    let config =
+        read("contact: soc@example.com\ntargets: [{target: a.example.com}]\n").expect("a config");
     let agent = concat!("Secchi/", env!("CARGO_PKG_VERSION"), " (+soc@example.com)");
     let target = config.target("a.example.com").expect("the target");
     assert_eq!(target.target.settings.user_agent.as_deref(), Some(agent));
     assert_eq!(config.user_agent(), agent);
     let other = config.ad_hoc("a.example.com:8443").expect("in scope");
     assert_eq!(other.target.settings.user_agent.as_deref(), Some(agent));
-    let silent = read("targets: [a.example.com]\n").expect("a config");
+    let silent = read("targets: [{target: a.example.com}]\n").expect("a config");
     assert_eq!(silent.target("a.example.com").expect("it").target.settings.user_agent, None);
 }
 

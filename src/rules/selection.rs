@@ -21,6 +21,11 @@ impl Selection {
         Self { rules: rules.into() }
     }
 
+    /// Tells selections apart while they live: clones of one have the same.
+    pub fn id(&self) -> usize {
+        self.rules.as_ptr().addr()
+    }
+
     /// What every rule of the sample's probe says of it. Pure: `taken_at` is the time that dates
     /// are judged by.
     pub fn evaluate(&self, sample: &Sample) -> Vec<Judgement> {

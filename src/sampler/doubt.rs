@@ -14,7 +14,7 @@ pub(super) fn blank(sample: &mut Sample) {
             continue;
         };
         for field in *fields {
-            if take_back(&mut value, field) {
+            if take_back(&mut value, field) > 0 {
                 let why = Unknown::new(Reason::LocalError, "the clock stepped back");
                 measurements.set_unknown(format!("{fact}.{field}"), why);
             }
@@ -39,20 +39,19 @@ fn dated(probe: ProbeKind) -> &'static [(&'static str, &'static [&'static str])]
     }
 }
 
-/// Makes the field `null` wherever it is, through lists and keyed maps alike.
-fn take_back(value: &mut Value, field: &str) -> bool {
+/// Makes the field `null` wherever it is, through lists and keyed maps alike. Answers how often it
+/// was there.
+fn take_back(value: &mut Value, field: &str) -> usize {
     match value {
-        Value::Array(items) => {
-            items.iter_mut().fold(false, |any, item| take_back(item, field) || any)
-        }
+        Value::Array(items) => items.iter_mut().map(|item| take_back(item, field)).sum(),
         Value::Object(map) => match map.get_mut(field) {
             Some(found) => {
                 *found = Value::Null;
-                true
+                1
             }
-            None => map.values_mut().fold(false, |any, item| take_back(item, field) || any),
+            None => map.values_mut().map(|item| take_back(item, field)).sum(),
         },
-        _ => false,
+        _ => 0,
     }
 }
 

@@ -31,7 +31,7 @@ pub struct Entry {
 }
 
 /// How a first breach is looked at again (`repeat:` of a target).
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Repeat {
     /// What was missed or can be forged is decided within so many samples.
     pub samples: u32,
@@ -68,8 +68,10 @@ pub struct PageQuery {
     pub limit: usize,
 }
 
+/// One point as the roster holds it: about 100 bytes, a million of them are to fit.
 struct Place {
-    entry: Entry,
+    point: Point,
+    how: Arc<How>,
     key: PointKey,
     next: Option<Slot>,
     last_slot: Option<i64>,
@@ -77,6 +79,33 @@ struct Place {
     fresh_at: i64,
     busy: bool,
 }
+
+impl Place {
+    fn entry(&self) -> Entry {
+        let How { plan, plan_name, selection, repeat, freshness } = &*self.how;
+        Entry {
+            point: self.point.clone(),
+            plan: Arc::clone(plan),
+            plan_name: Arc::clone(plan_name),
+            selection: selection.clone(),
+            repeat: *repeat,
+            freshness: *freshness,
+        }
+    }
+}
+
+/// What an entry says beside its point: the same for most points, so it is kept once.
+struct How {
+    plan: Arc<Plan>,
+    plan_name: Arc<str>,
+    selection: Selection,
+    repeat: Repeat,
+    freshness: Duration,
+}
+
+/// What tells one [`How`] from another. Plan and selection go by where they lie, which holds for as
+/// long as the [`How`] beside this key is kept.
+type HowKey = (usize, Arc<str>, usize, Repeat, Duration);
 
 /// How fresh the points of one probe are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,6 +123,8 @@ pub struct Roster {
     free: Vec<u32>,
     by_key: HashMap<PointKey, u32>,
     by_rank: BTreeMap<Rank, u32>,
+    hows: HashMap<HowKey, Arc<How>>,
+    sweep_at: usize,
     queue: Queue,
     windows: Arc<[Window]>,
 }
@@ -118,28 +149,29 @@ impl Roster {
                 u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
             }),
         };
-        let Some(place) = self.places.get_mut(index as usize) else { return };
         let last_slot = last.map(|last| last.slot);
+        let (point, how) = self.shared(entry);
+        let Some(place) = self.places.get_mut(index as usize) else { return };
         if let Some(before) = place {
             before.last_slot = before.last_slot.max(last_slot);
-            if before.entry.plan.spec() != entry.plan.spec() {
-                before.next = entry.plan.next(key, seed, now);
+            if before.how.plan.spec() != how.plan.spec() {
+                before.next = how.plan.next(key, seed, now);
                 match &before.next {
                     Some(slot) => self.queue.insert(index, slot.due),
                     None => self.queue.remove(index),
                 }
             }
-            before.entry = entry;
+            (before.point, before.how) = (point, how);
             return;
         }
-        let next = entry.plan.next(key, seed, now);
+        let next = how.plan.next(key, seed, now);
         if let Some(slot) = &next {
             self.queue.insert(index, slot.due);
         }
         let fresh_at = last.and_then(|last| last.known_at).unwrap_or(now).timestamp();
         self.by_key.insert(key, index);
-        self.by_rank.insert(rank(&entry.point), index);
-        *place = Some(Place { entry, key, next, last_slot, fresh_at, busy: false });
+        self.by_rank.insert(rank(&point), index);
+        *place = Some(Place { point, how, key, next, last_slot, fresh_at, busy: false });
     }
 
     /// Whether the point is known.
@@ -147,14 +179,25 @@ impl Roster {
         self.by_key.contains_key(&key)
     }
 
+    /// Takes the entry apart, with what other points have too in one place.
+    fn shared(&mut self, entry: Entry) -> (Point, Arc<How>) {
+        let Entry { point, plan, plan_name, selection, repeat, freshness } = entry;
+        if self.hows.len() >= self.sweep_at {
+            self.hows.retain(|_, how| Arc::strong_count(how) > 1);
+            self.sweep_at = SWEEP.max(2 * self.hows.len());
+        }
+        let key: HowKey =
+            (Arc::as_ptr(&plan).addr(), Arc::clone(&plan_name), selection.id(), repeat, freshness);
+        let how = || Arc::new(How { plan, plan_name, selection, repeat, freshness });
+        (point, Arc::clone(self.hows.entry(key).or_insert_with(how)))
+    }
+
     /// Forgets a point.
     pub fn remove(&mut self, key: PointKey) {
         if let Some(index) = self.by_key.remove(&key) {
             self.queue.remove(index);
-            if let Some(place) = self.places.get_mut(index as usize) {
-                if let Some(gone) = place.take() {
-                    self.by_rank.remove(&rank(&gone.entry.point));
-                }
+            if let Some(gone) = self.places.get_mut(index as usize).and_then(Option::take) {
+                self.by_rank.remove(&rank(&gone.point));
             }
             self.free.push(index);
         }
@@ -167,12 +210,18 @@ impl Roster {
 
     /// How many points there are of a probe.
     pub fn count(&self, probe: ProbeKind) -> usize {
-        self.entries().filter(|entry| entry.point.probe == probe).count()
+        self.points().filter(|point| point.probe == probe).count()
     }
 
-    /// Every point's entry.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.places.iter().flatten().map(|place| &place.entry)
+    /// Every point.
+    pub fn points(&self) -> impl Iterator<Item = &Point> {
+        self.places.iter().flatten().map(|place| &place.point)
+    }
+
+    /// The entries of points that pass.
+    pub fn entries(&self, passes: impl Fn(&Point) -> bool) -> impl Iterator<Item = Entry> {
+        let places = self.places.iter().flatten();
+        places.filter(move |place| passes(&place.point)).map(Place::entry)
     }
 
     /// One page of the points in order, each with its next due time. It costs as much as it gives
@@ -190,7 +239,7 @@ impl Roster {
             .take_while(|((target, ..), _)| query.target.as_ref().is_none_or(|t| t == target))
             .filter(|((_, probe, _), _)| query.probe.is_none_or(|wanted| wanted == *probe))
             .filter_map(|(_, index)| self.places.get(*index as usize)?.as_ref())
-            .map(|place| (place.entry.clone(), place.next.as_ref().map(|slot| slot.due)))
+            .map(|place| (place.entry(), place.next.as_ref().map(|slot| slot.due)))
             .take(query.limit)
             .collect()
     }
@@ -208,15 +257,15 @@ impl Roster {
         let place = self.places.get_mut(index as usize)?.as_mut()?;
         let slot = place.next.take()?;
         // Slots that passed while the loop could not run are counted, not caught up.
-        let passed = place.entry.plan.slots_between(place.key, seed, slot.due, now);
-        place.next = place.entry.plan.next(place.key, seed, slot.due.max(now));
+        let passed = place.how.plan.slots_between(place.key, seed, slot.due, now);
+        place.next = place.how.plan.next(place.key, seed, slot.due.max(now));
         if let Some(next) = &place.next {
             self.queue.insert(index, next.due);
         }
         if place.last_slot.is_some_and(|last| slot.number <= last) {
             return Some(Due::Skip { reason: "missed", passed });
         }
-        let target = &place.entry.point.target;
+        let target = &place.point.target;
         if windows.iter().any(|window| pauses(window, now, target)) {
             return Some(Due::Skip { reason: "maintenance", passed });
         }
@@ -225,7 +274,7 @@ impl Roster {
         }
         place.busy = true;
         place.last_slot = Some(slot.number);
-        Some(Due::Take { index, entry: place.entry.clone(), slot, passed })
+        Some(Due::Take { index, entry: place.entry(), slot, passed })
     }
 
     /// Takes the point for a repeat sample, unless it is being sampled or gone.
@@ -233,7 +282,7 @@ impl Roster {
         match self.places.get_mut(index as usize).and_then(Option::as_mut) {
             Some(place) if place.key == key && !place.busy => {
                 place.busy = true;
-                Begin::Start(place.entry.clone())
+                Begin::Start(place.entry())
             }
             Some(place) if place.key == key => Begin::Busy,
             _ => Begin::Gone,
@@ -253,8 +302,8 @@ impl Roster {
     pub(super) fn freshness(&self, now: DateTime<Utc>) -> [Freshness; 4] {
         let mut all = [Freshness::default(); 4];
         for place in self.places.iter().flatten() {
-            let of_probe = &mut all[place.entry.point.probe as usize];
-            let limit = i64::try_from(place.entry.freshness.as_secs()).unwrap_or(i64::MAX);
+            let of_probe = &mut all[place.point.probe as usize];
+            let limit = i64::try_from(place.how.freshness.as_secs()).unwrap_or(i64::MAX);
             of_probe.points += 1;
             of_probe.fresh += u32::from(now.timestamp().saturating_sub(place.fresh_at) <= limit);
             of_probe.oldest =
@@ -270,4 +319,56 @@ fn rank(point: &Point) -> Rank {
 
 fn pauses(window: &Window, now: DateTime<Utc>, target: &Target) -> bool {
     window.effect() == Effect::Pause && window.covers(now, &target.name, &target.labels)
+}
+
+/// So many kinds of entries are kept before those of no point are dropped.
+const SWEEP: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::PlanSpec;
+
+    fn entry(n: usize, plan: &Arc<Plan>) -> Entry {
+        let endpoint = format!("host-{n}.test").parse().expect("a target");
+        Entry {
+            point: Point {
+                target: Arc::new(Target::new(endpoint)),
+                probe: ProbeKind::Tls,
+                address: None,
+            },
+            plan: Arc::clone(plan),
+            plan_name: "fast".into(),
+            selection: Selection::default(),
+            repeat: Repeat { samples: 3, agree: 2, within: Duration::from_secs(60) },
+            freshness: Duration::from_secs(n as u64 / 500),
+        }
+    }
+
+    fn plan() -> Arc<Plan> {
+        Arc::new(PlanSpec::every(Duration::from_secs(60)).compile().expect("a plan"))
+    }
+
+    #[test]
+    fn what_points_have_in_common_is_kept_once_and_each_entry_comes_back_as_it_was_put() {
+        let (mut roster, plan, now) = (Roster::default(), plan(), DateTime::UNIX_EPOCH);
+        for n in 0..1000 {
+            roster.put(entry(n, &plan), &Seed([1; 16]), None, now);
+        }
+        assert_eq!(roster.hows.len(), 2);
+        assert!(size_of::<Option<Place>>() <= 112, "{}", size_of::<Option<Place>>());
+        let back = roster.entries(|point| &*point.target.name == "host-700.test");
+        let freshness: Vec<_> = back.map(|entry| entry.freshness.as_secs()).collect();
+        assert_eq!(freshness, [1]);
+    }
+
+    #[test]
+    fn plans_that_are_gone_are_forgotten() {
+        let (mut roster, seed, now) = (Roster::default(), Seed([1; 16]), DateTime::UNIX_EPOCH);
+        for _ in 0..1000 {
+            roster.put(entry(0, &plan()), &seed, None, now);
+        }
+        assert!(roster.hows.len() <= SWEEP + 1, "{}", roster.hows.len());
+        assert_eq!(roster.points().count(), 1);
+    }
 }

@@ -341,8 +341,8 @@ impl Sampler {
 
     fn count_points(&self, turn: &Turn) {
         let mut counts = [0_i64; ProbeKind::ALL.len()];
-        for entry in turn.roster.entries() {
-            counts[entry.point.probe as usize] += 1;
+        for point in turn.roster.points() {
+            counts[point.probe as usize] += 1;
         }
         for (probe, count) in ProbeKind::ALL.iter().zip(counts) {
             self.metrics.points.with_label_values(&[probe.as_str()]).set(count);
