@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
-use serde::de::DeserializeOwned;
 use serde_saphyr::{Location, MessageFormatter, UserMessageFormatter};
 
 use super::at::bytes_of;
@@ -14,6 +13,7 @@ use super::diagnostics::{DiagnosticLevel, Diagnostics};
 use super::file::File;
 use super::files::{Disk, Files};
 use super::model::Config;
+use super::reader;
 use super::schema;
 use super::structure::misfits;
 use super::tree::Node;
@@ -36,7 +36,7 @@ pub fn parse(
 ) -> Result<Config, Diagnostics> {
     let mut out = Diagnostics::new(path, text);
     let error = DiagnosticLevel::Error;
-    let root: Node = match read(text) {
+    let root = match read(text) {
         Ok(root) => root,
         Err((span, message)) => {
             out.push(error, span, message, None);
@@ -48,15 +48,14 @@ pub fn parse(
     for misfit in misfits {
         out.push(error, Some(misfit.span), misfit.message, misfit.help);
     }
-    drop(root);
     if !is_readable {
         out.sort();
         return Err(out);
     }
-    let file: File = match read::<Option<File>>(text) {
+    let file = match reader::from_tree::<Option<File>>(root, text) {
         Ok(file) => file.unwrap_or_default(),
-        Err((span, message)) => {
-            out.push(error, span, message, None);
+        Err(fault) => {
+            out.push(error, fault.span, fault.message, None);
             return Err(out);
         }
     };
@@ -75,7 +74,7 @@ pub fn parse(
 
 type Fault = (Option<Range<usize>>, String);
 
-fn read<T: DeserializeOwned>(text: &str) -> Result<T, Fault> {
+fn read(text: &str) -> Result<Node, Fault> {
     let options = serde_saphyr::options! {
         with_snippet: false,
         // `yes`, `no`, `on` and `off` stay the words that they are.

@@ -14,6 +14,7 @@ mod load;
 mod model;
 mod overrides;
 mod pins;
+mod reader;
 mod schema;
 mod structure;
 mod tree;

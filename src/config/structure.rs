@@ -176,9 +176,9 @@ impl<'a> Walk<'a> {
             || kinds.into_iter().any(|kind| match (kind, &node.kind) {
                 ("object", Kind::Map(_))
                 | ("array", Kind::List(_))
-                | ("boolean", Kind::Bool)
+                | ("boolean", Kind::Bool(_))
                 | ("integer", Kind::Integer(_))
-                | ("number", Kind::Integer(_) | Kind::Float)
+                | ("number", Kind::Integer(_) | Kind::Float(_))
                 | ("null", Kind::Null) => true,
                 // YAML guesses; where text is wanted, a scalar is the text as it stands.
                 ("string", kind) => !matches!(kind, Kind::List(_) | Kind::Map(_) | Kind::Null),

@@ -300,6 +300,24 @@ fn what_surprises_without_being_wrong_is_a_note() {
 }
 
 #[test]
+fn a_scalar_is_the_text_that_it_stands_for() {
+    let text = "\
+targets:
+  - target: 192.0.2.10
+    allow_network: 192.0.2.10
+    rate: &rate 0.50
+    labels: {a: 0.10, b: 010, c: true, d: &x 7, e: *x, f: 1e3, g: 2027-01-31, h: \"5\"}
+  - {target: a.test, rate: *rate, dns_port: 0x35, ports: [22, 80-81]}
+";
+    let config = read(text).map_err(|e| e.render(false)).expect("scalars");
+    let target = &config.targets[0].target;
+    let values: Vec<_> = target.labels.values().map(String::as_str).collect();
+    assert_eq!(values, ["0.10", "010", "true", "7", "7", "1e3", "2027-01-31", "5"]);
+    let settings = &config.targets[1].target.settings;
+    assert_eq!((settings.rate, settings.dns_port), (Some(0.5), Some(53)));
+}
+
+#[test]
 fn a_fault_in_a_plan_or_a_window_hides_no_other_in_it() {
     let text = "\
 plans:
@@ -362,7 +380,7 @@ targets: [{target: x.a.test}, {target: y.a.test}, {target: 10.0.0.1}]
 ";
     let config = read(text).expect("a config");
     let notes: Vec<_> = config.notes.notes().map(|note| note.message.as_str()).collect();
-    assert!(matches!(notes[..], [note] if note.contains("2 named targets")), "{notes:?}");
+    assert!(matches!(notes[..], [note] if note.contains("2 named target(s)")), "{notes:?}");
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_saphyr::Spanned;
 
-use super::at::At;
+use super::at::{At, bytes_of};
 
 /// One node.
 #[derive(Clone, Debug)]
@@ -18,8 +19,8 @@ pub(crate) struct Node {
 /// What a node is.
 #[derive(Clone, Debug)]
 pub(crate) enum Kind {
-    Bool,
-    Float,
+    Bool(bool),
+    Float(f64),
     Integer(i128),
     List(Vec<Node>),
     Map(Vec<(At<String>, Node)>),
@@ -31,8 +32,8 @@ impl Node {
     /// What a node is, in words of a message.
     pub(crate) fn kind_name(&self) -> &'static str {
         match self.kind {
-            Kind::Bool => "true or false",
-            Kind::Float => "a number",
+            Kind::Bool(_) => "true or false",
+            Kind::Float(_) => "a number",
             Kind::Integer(_) => "a whole number",
             Kind::List(_) => "a list",
             Kind::Map(_) => "a map",
@@ -44,8 +45,8 @@ impl Node {
 
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let At { value, span } = At::<Kind>::deserialize(deserializer)?;
-        Ok(Self { kind: value, span })
+        let spanned = Spanned::<Kind>::deserialize(deserializer)?;
+        Ok(Self { kind: spanned.value, span: bytes_of(&spanned.defined) })
     }
 }
 
@@ -60,8 +61,8 @@ impl<'de> Deserialize<'de> for Kind {
                 f.write_str("a value")
             }
 
-            fn visit_bool<E>(self, _: bool) -> Result<Kind, E> {
-                Ok(Kind::Bool)
+            fn visit_bool<E>(self, is: bool) -> Result<Kind, E> {
+                Ok(Kind::Bool(is))
             }
 
             fn visit_i64<E>(self, number: i64) -> Result<Kind, E> {
@@ -76,12 +77,12 @@ impl<'de> Deserialize<'de> for Kind {
                 Ok(Kind::Integer(number))
             }
 
-            fn visit_u128<E>(self, _: u128) -> Result<Kind, E> {
-                Ok(Kind::Float)
+            fn visit_u128<E>(self, number: u128) -> Result<Kind, E> {
+                Ok(Kind::Float(number as f64))
             }
 
-            fn visit_f64<E>(self, _: f64) -> Result<Kind, E> {
-                Ok(Kind::Float)
+            fn visit_f64<E>(self, number: f64) -> Result<Kind, E> {
+                Ok(Kind::Float(number))
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Kind, E> {
@@ -110,8 +111,9 @@ impl<'de> Deserialize<'de> for Kind {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
                 let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
+                while let Some((key, node)) = map.next_entry::<Spanned<String>, Node>()? {
+                    let span = bytes_of(&key.defined);
+                    entries.push((At { value: key.value, span }, node));
                 }
                 Ok(Kind::Map(entries))
             }

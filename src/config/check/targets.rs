@@ -150,30 +150,30 @@ fn reduced(
     targets: &[TargetConfig],
     scope: &Scope,
 ) {
-    let mut names = Vec::new();
+    let (mut reduced, mut partly) = (Vec::new(), Vec::new());
     let wanted = |target: &&TargetConfig| target.probes.contains(&ProbeKind::Ports);
     for (span, target) in spans.iter().zip(targets).filter(|(_, target)| wanted(target)) {
-        let scanned = match fixed_addresses(&target.target) {
-            Some(addresses) => addresses.into_iter().all(|address| scope.may_scan(address)),
-            None if scope.networks().next().is_some() => {
-                names.push(span);
-                continue;
-            }
-            None => false,
-        };
-        if !scanned {
-            let message = "ports: only pinned and own ports are scanned, for the addresses lie \
-                           in none of scope.networks";
-            context.note(span, message);
+        match fixed_addresses(&target.target) {
+            Some(addresses) if addresses.iter().all(|at| scope.may_scan(*at)) => {}
+            // Where a name's addresses lie is known once it is resolved.
+            None if scope.networks().next().is_some() => partly.push(span),
+            _ => reduced.push(span),
         }
     }
-    // Where they lie is known once they are resolved: one remark is enough for all of them.
-    if let Some(first) = names.first() {
+    for span in reduced.iter().take(MOST_LISTED) {
+        let message = "ports: only pinned and own ports are scanned, for the addresses lie in \
+                       none of scope.networks";
+        context.note(span, message);
+    }
+    if let Some(span) = reduced.get(MOST_LISTED) {
+        let more = reduced.len() - MOST_LISTED;
+        context.note(span, format!("ports: so it is with this target and {} more", more - 1));
+    }
+    if let Some(first) = partly.first() {
         let message = format!(
-            "ports: of the addresses of {} named target{}, only those in scope.networks are \
-             scanned; at others pinned and own ports are asked",
-            names.len(),
-            if names.len() == 1 { "" } else { "s" },
+            "ports: {} named target(s) are scanned only at addresses in scope.networks; at others \
+             pinned and own ports are asked",
+            partly.len(),
         );
         context.note(first, message);
     }
@@ -233,5 +233,7 @@ fn refresh(context: &mut Context<'_>, at: &At<String>) -> Option<Duration> {
     Some(refresh)
 }
 
+/// Targets that are named one by one; a config may have a hundred thousand.
+const MOST_LISTED: usize = 100;
 const FILE_REFRESH: Duration = Duration::from_secs(30);
 const HTTP_REFRESH: Duration = Duration::from_secs(60);
