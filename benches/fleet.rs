@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use support::peers::{ADDRESSES, Process, nginx, secchi, wait_for};
+use support::peers::{Process, address, nginx, secchi, wait_for};
 use support::{Watched, free_port, get_text, metric, size, told};
 
 fn main() {
@@ -175,7 +175,11 @@ impl Fleet {
         watched.iter().for_each(|(_, watched)| watched.forget_peak());
         let before: Vec<f64> = watched.iter().map(|(_, watched)| watched.cpu()).collect();
         let begun = tokio::time::Instant::now();
-        std::thread::sleep(Duration::from_secs(self.seconds));
+        while begun.elapsed() < Duration::from_secs(self.seconds) {
+            std::thread::sleep(Duration::from_secs(1));
+            let ended = watched.iter().find(|(_, watched)| watched.rss() == 0);
+            assert!(ended.is_none(), "{:?} ended within the run", ended.map(|(name, _)| name));
+        }
         let passed = begun.elapsed().as_secs_f64();
         for ((name, watched), before) in watched.iter().zip(before) {
             let share = 100.0 * (watched.cpu() - before) / passed;
@@ -191,10 +195,6 @@ impl Fleet {
 
 fn name(n: usize) -> String {
     format!("host-{n:05}.fleet.test")
-}
-
-fn address(n: usize) -> String {
-    format!("127.0.0.{}", n % ADDRESSES + 1)
 }
 
 fn mb(bytes: u64) -> f64 {

@@ -5,7 +5,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use chrono::{Datelike as _, TimeDelta};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    date_time_ymd,
+};
+use secchi::schedule::{Clock as _, SystemClock};
 use tokio::time::Instant;
 
 /// A child that is killed when the bench ends, however it ends.
@@ -60,22 +65,30 @@ pub fn wait_for(process: &mut Process, port: u16, path: &str, patience: Duration
     panic!("no answer on {path} within {patience:?}");
 }
 
-/// Loopback addresses that nginx listens on.
-pub const ADDRESSES: usize = 64;
+/// Loopback addresses that nginx listens on. One connection at a time to an address is the rule, so
+/// a fleet needs many.
+pub const ADDRESSES: usize = 1000;
+
+/// The address that target `n` has.
+pub fn address(n: usize) -> String {
+    let n = n % ADDRESSES;
+    format!("127.0.{}.{}", n / 250, n % 250 + 1)
+}
 
 /// nginx with a certificate for `*.fleet.test` of a CA of its own (`ca.pem`).
 pub fn nginx(folder: &Path, port: u16) -> Process {
     certificate(folder);
     let mut listens = String::new();
-    for n in 1..=ADDRESSES {
-        let _ = writeln!(listens, "listen 127.0.0.{n}:{port} ssl http2;");
+    for n in 0..ADDRESSES {
+        let _ = writeln!(listens, "listen {}:{port} ssl http2;", address(n));
     }
     let dir = folder.display();
     let config = format!(
         "worker_processes 1; pid {dir}/nginx.pid;\nevents {{ worker_connections 4096; }}\nhttp {{\n\
          access_log off; server_tokens off; client_body_temp_path {dir}/b; proxy_temp_path {dir}/p;\n\
          fastcgi_temp_path {dir}/f; uwsgi_temp_path {dir}/u; scgi_temp_path {dir}/s;\n\
-         ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets off;\n\
+         ssl_protocols TLSv1.2 TLSv1.3; ssl_session_tickets off; ssl_prefer_server_ciphers on;\n\
+         ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305;\n\
          server {{ {listens} server_name *.fleet.test;\n\
          ssl_certificate {dir}/leaf.pem; ssl_certificate_key {dir}/leaf.key;\n\
          add_header Strict-Transport-Security 'max-age=63072000; includeSubDomains' always;\n\
@@ -111,8 +124,12 @@ fn certificate(folder: &Path) {
     let issuer = Issuer::new(params, key);
     let mut params = CertificateParams::new(vec!["*.fleet.test".to_owned()]).expect("params");
     params.distinguished_name.push(DnType::CommonName, "fleet.test");
-    params.not_before = date_time_ymd(2025, 1, 1);
-    params.not_after = date_time_ymd(2035, 1, 1);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let day = |from_now| {
+        let day = SystemClock.now() + TimeDelta::days(from_now);
+        date_time_ymd(day.year(), day.month() as u8, day.day() as u8)
+    };
+    (params.not_before, params.not_after) = (day(-10), day(80));
     let key = KeyPair::generate().expect("a key");
     let leaf = params.signed_by(&key, &issuer).expect("a certificate");
     std::fs::write(folder.join("leaf.pem"), leaf.pem()).expect("a file");

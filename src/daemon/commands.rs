@@ -18,7 +18,8 @@ use crate::sampler::{Entry, Order, PageQuery};
 use crate::schedule::Clock;
 use crate::target::{Labels, PointKey, ProbeKind};
 use crate::web::{
-    Command, NewBaseline, NewDeployment, NewException, ProbeAnswer, Records, Refusal, TargetQuery,
+    self, Command, NewBaseline, NewDeployment, NewException, ProbeAnswer, Records, Refusal,
+    TargetQuery,
 };
 
 /// Carries commands out, one at a time; what takes long has a task of its own.
@@ -28,6 +29,7 @@ pub(super) struct Commands {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) reloader: Reloader,
     pub(super) running: Running,
+    pub(super) site: Arc<web::Site>,
 }
 
 impl Commands {
@@ -45,11 +47,18 @@ impl Commands {
                 () = stop.cancelled() => return,
                 Some(()) = hangup.recv() => {
                     // The reloader logs and counts what came of it.
-                    let _ = self.reloader.reload(&mut self.running).await;
+                    let _ = self.reload().await;
                 }
                 Some(command) = heard.recv() => self.obey(command).await,
             }
         }
+    }
+
+    /// Replaces what runs, the listener's tokens included.
+    async fn reload(&mut self) -> anyhow::Result<()> {
+        self.reloader.reload(&mut self.running).await?;
+        self.site.apply(super::site_settings(&self.running.settings.config));
+        Ok(())
     }
 
     /// An asker that has gone away needs no answer.
@@ -57,7 +66,7 @@ impl Commands {
         match command {
             Command::Reload { actor, reply } => {
                 tracing::info!(actor, "a reload was asked for");
-                let outcome = self.reloader.reload(&mut self.running).await;
+                let outcome = self.reload().await;
                 let _ = reply.send(outcome.map_err(|error| Refusal::Failed(format!("{error:#}"))));
             }
             Command::AcceptBaseline { actor, baseline, reply } => {

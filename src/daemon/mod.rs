@@ -174,6 +174,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         clock: Arc::clone(&clock),
         reloader,
         running,
+        site: Arc::clone(&site),
     };
     let commanding = tasks.spawn(commands.run(heard, stop.clone()));
 

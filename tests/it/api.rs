@@ -334,3 +334,18 @@ fn every_command_explains_itself() {
         assert!(said(&help).contains("--token-file"), "{}", said(&help));
     }
 }
+
+#[test]
+fn a_reload_brings_new_tokens_into_force() {
+    let (folder, site) = (TempDir::new().expect("a folder"), Site::start());
+    let daemon = Daemon::start(folder.path(), &config(&site, ""));
+    let (path, body) = ("/api/v1/deployments", json!({ "service": "shop" }));
+    let token = Some("secret-that-only-deploys");
+    assert!(post(&daemon, path, token, &body).0 >= 400);
+    let text = config(&site, &tokens(folder.path()));
+    std::fs::write(folder.path().join("secchi.yaml"), text).expect("a config");
+    daemon.process.signal("HUP");
+    eventually("the token to hold", Duration::from_secs(10), || {
+        (post(&daemon, path, token, &body).0 < 300).then_some(())
+    });
+}

@@ -56,6 +56,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("main", &["cli"]),
     ("lib", &[]),
+    // Doors for the fuzzer, in its builds only.
+    ("fuzzing", &["config", "probe", "rules"]),
 ];
 
 /// `target` imports nothing; `sample` imports `target`; `telemetry` both; every room all three, and
