@@ -54,7 +54,9 @@ fn plan(context: &mut Context<'_>, at: &At<Block>) -> Option<Plan> {
             "cron" => place(block.cron.as_ref()),
             "time_zone" => place(block.time_zone.as_ref()),
             "detect" => place(block.detect.as_ref()),
-            _ => None,
+            _ => place(block.every.as_ref())
+                .or_else(|| place(block.cron.as_ref()))
+                .or_else(|| place(block.detect.as_ref())),
         };
         context.error(&span.unwrap_or_else(|| at.span.clone()), error.to_string());
         // A fault at one key hides none at another.
