@@ -15,6 +15,7 @@
 mod alerts;
 mod bytes;
 mod chain;
+mod context;
 mod desk;
 mod dump;
 mod entry;
@@ -39,6 +40,7 @@ mod view;
 mod writer;
 
 pub use alerts::alert_of;
+pub use context::{Context, LastDeployment, chooses};
 pub use entry::{Code, Coded, SampleEntry};
 pub use error::LedgerError;
 pub use event::Event;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use serde_json::Value;
 
+use super::context::Context;
 use super::handle::Ledger;
 use super::options::Memory;
 use super::project::{coded, json, read_tally, shipped, signed, time, unjson, word};
@@ -113,6 +114,13 @@ impl View for Ledger {
             let mut statement = db.prepare_cached(&format!("{FINDING} WHERE f.id = ?1"))?;
             let mut rows = statement.query([id])?;
             rows.next()?.map(finding).transpose()
+        })
+    }
+
+    fn contexts(&self, findings: &[Finding]) -> Result<Vec<Context>, LedgerError> {
+        self.shared.readers.with(|db| {
+            let mut survey = self.survey(db)?;
+            findings.iter().map(|finding| survey.context(db, finding)).collect()
         })
     }
 
