@@ -18,15 +18,6 @@ pub(super) struct Api {
     token_file: Option<PathBuf>,
 }
 
-/// How an answer is written.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Human,
-    /// One object.
-    Json,
-}
-
 impl Api {
     /// A daemon at this address, without a token.
     pub(super) fn at(url: String) -> Self {
