@@ -187,7 +187,7 @@ mod tests {
             ("{\"findings\": [\n {}]}", "2:3: missing field `rule`"),
             (
                 "{\"runs\": [{\"results\": [{\"ruleId\": \"x\"}]}]}",
-                "1:39: missing field `properties`",
+                "1:38: missing field `properties`",
             ),
             ("[]", "1:"),
             ("{\"findings\": [", "1:14: EOF"),
