@@ -4,11 +4,11 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Subcommand;
 
 use super::{ConfigFile, screen};
-use crate::config::DataDir;
-use crate::daemon::{Source, default_data_dir};
+use crate::daemon::{Source, data_dir};
 use crate::ledger;
 
 #[derive(Debug, Subcommand)]
@@ -68,13 +68,10 @@ fn verify(place: Where) -> anyhow::Result<ExitCode> {
 
 impl Where {
     fn dir(self) -> anyhow::Result<PathBuf> {
-        if let Some(dir) = self.data_dir {
-            return Ok(dir);
-        }
-        match Source::File(self.file.config).load()?.data.dir {
-            DataDir::Path(path) => Ok(path),
-            DataDir::Default => default_data_dir(),
-            DataDir::None => anyhow::bail!("data.dir is none: there is no ledger on disk"),
-        }
+        let dir = match self.data_dir {
+            Some(dir) => Some(dir),
+            None => data_dir(None, &Source::File(self.file.config).load()?.data)?,
+        };
+        dir.context("data.dir is none: there is no ledger on disk")
     }
 }

@@ -15,7 +15,6 @@ use super::{Bounds, Source, notify, translate};
 use crate::alert::{self, Delivery, Timing};
 use crate::config::Config;
 use crate::finding::{FindingState, stale_rule};
-use crate::inventory::Resolver;
 use crate::ledger::{Event, FindingFilter, Ledger, Outbox, View};
 use crate::rules::RuleSet;
 use crate::sampler::{Order, Pacing};
@@ -84,11 +83,9 @@ impl Reloader {
         let config = Arc::new(config);
         let rules = Arc::clone(&config.rules);
         let windows = Arc::clone(&config.maintenance);
-        let resolver = Resolver::new(&config.resolvers, config.families)?;
-        let own = config.targets.iter().flat_map(|target| &target.target.settings.dns_servers);
-        let servers: Vec<_> = resolver.servers().iter().chain(own).map(SocketAddr::ip).collect();
+        let bounds = Bounds::of(&config)?;
         // From here on nothing can be refused any more.
-        self.bounds.replace(config.scope.clone().with_resolvers(servers), resolver);
+        self.bounds.replace(&bounds);
         self.pacing.replace(Buckets::new(config.budgets.compile()));
         self.withdraw_rules(&running.settings, &rules).await;
         self.record(&config).await?;
