@@ -107,7 +107,8 @@ pub(super) fn over(switches: &Settings, file: &Settings) -> Settings {
     fn list<T: Clone>(own: &[T], base: &[T]) -> Vec<T> {
         if own.is_empty() { base.to_vec() } else { own.to_vec() }
     }
-    let text = |own: &Option<TextFile>, base: &Option<TextFile>| own.clone().or(base.clone());
+    let text =
+        |own: &Option<TextFile>, base: &Option<TextFile>| own.as_ref().or(base.as_ref()).cloned();
     Settings {
         addresses: list(&switches.addresses, &file.addresses),
         ca_file: text(&switches.ca_file, &file.ca_file),

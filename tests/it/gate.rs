@@ -385,6 +385,28 @@ fn a_finding_stands_at_the_line_of_the_config_that_names_its_target() {
 }
 
 #[test]
+fn a_pipeline_needs_none_of_the_daemons_secrets() {
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("secchi.yaml");
+    let text = format!(
+        "scope: {{networks: [127.0.0.0/8]}}\ntargets: [{{target: \"127.0.0.1:{}\", probes: [tls]}}]\n\
+         web: {{config_file: web.yml, tokens: [{{name: ci, token_file: ci.token, may: [deploy]}}]}}\n\
+         alerting:\n  webhooks:\n    - url: https://hooks.example.com/x\n      hmac_file: hook.key\n\
+         \x20     http_config: {{tls_config: {{ca_file: ca.pem, cert_file: c.pem, key_file: k.pem}}}}\n",
+        free_port()
+    );
+    std::fs::write(&file, text).expect("a file");
+    let file = file.display().to_string();
+    let (status, report) = parsed(check(&["--config", &file, "--format=json"]));
+    assert_eq!((status, &report["samples"][0]["unknown_reason"]), (3, &json!("refused")));
+    // The daemon needs them, and its own check says so.
+    let said = refused(&["config", "check", "--config", &file]);
+    for name in ["web.yml", "ci.token", "hook.key", "ca.pem", "c.pem", "k.pem"] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+}
+
+#[test]
 fn an_unknown_profile_is_refused_with_a_suggestion() {
     let said = refused(&["check", "127.0.0.1:1", "--profile", "strickt"]);
     assert!(said.contains("did you mean `strict`?"), "{said}");
@@ -445,4 +467,66 @@ fn a_hostile_peer_breaks_neither_sarif_nor_junit_nor_a_baseline() {
         let (status, said) = check(&[&target, "--probe=http", "--fail-on=info", &known]);
         assert_eq!(status, 0, "{said}");
     }
+}
+
+/// Every command in the examples and the page is one that the binary takes.
+#[test]
+fn the_examples_of_pipelines_are_sound() {
+    let mut commands = 0;
+    for file in ["deploy/ci/github-actions.yml", "deploy/ci/gitlab-ci.yml", "deploy/ci/argocd.yaml"]
+    {
+        let text = std::fs::read_to_string(file).expect(file);
+        let parts = text.split("\n---\n").map(serde_saphyr::from_str::<Value>);
+        let parts: Vec<Value> = parts.map(|part| part.expect(file)).collect();
+        let found: Vec<_> = parts.iter().flat_map(commands_of).collect();
+        let is = |words: [&str; 2]| {
+            found.iter().any(|command| command.join(" ").contains(&words.join(" ")))
+        };
+        assert!(is(["check", "--config"]) && is(["deploy", "mark"]), "{file}: {found:?}");
+        commands += found.iter().map(|command| accepted(file, command)).count();
+    }
+    let page = std::fs::read_to_string("docs/gate.md").expect("the page");
+    for line in page.lines().filter_map(|line| line.strip_prefix("secchi ")) {
+        accepted("docs/gate.md", &words(line));
+        commands += 1;
+    }
+    assert!(commands >= 13, "{commands}");
+}
+
+/// The arguments of every call of Secchi in a pipeline's description.
+fn commands_of(part: &Value) -> Vec<Vec<String>> {
+    match part {
+        Value::Array(list) if list.first().is_some_and(|w| w == "check" || w == "deploy") => {
+            vec![list.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect()]
+        }
+        Value::Array(list) => list.iter().flat_map(commands_of).collect(),
+        Value::Object(map) => map.values().flat_map(commands_of).collect(),
+        Value::String(text) => {
+            let text = text.replace("\\\n", " ");
+            let calls = text.lines().filter_map(|line| {
+                let named = ["$SECCHI ", "secchi:0.1.0 ", "secchi "];
+                let after =
+                    named.iter().find_map(|name| line.split_once(name).map(|(_, rest)| rest))?;
+                let words = words(after.trim_start());
+                words.first().is_some_and(|w| w == "check" || w == "deploy").then_some(words)
+            });
+            calls.collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The words of a shell's line, up to where something else begins.
+fn words(line: &str) -> Vec<String> {
+    let end = line.find(['>', '|', '#']);
+    let line = &line[..end.unwrap_or(line.len())];
+    line.split_whitespace().map(|word| word.trim_matches('"').to_owned()).collect()
+}
+
+fn accepted(file: &str, command: &[String]) {
+    let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+    arguments.push("--help");
+    let output = run(&arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{file}: {command:?}: {said}");
 }

@@ -10,10 +10,10 @@ use anyhow::anyhow;
 use super::Args;
 use super::report::LabelsOf;
 use crate::cli::switches::over;
-use crate::config::{AdHoc, Config, TargetConfig};
-use crate::daemon::Source;
+use crate::config::{self, AdHoc, Config, Diagnostics, TargetConfig};
 use crate::inventory::ResolverSpec;
 use crate::rules::{RuleSet, Selection};
+use crate::schedule::{Clock, SystemClock};
 use crate::target::{Endpoint, ProbeKind, Scheme, Settings, Target};
 
 /// Everything that was asked for, checked.
@@ -95,7 +95,8 @@ fn by_file(
     file: &Path,
     switches: &Settings,
 ) -> anyhow::Result<(Config, Vec<TargetConfig>)> {
-    let mut config = Source::File(file.to_owned()).load()?;
+    let mut config = config::load_without_secrets(file, SystemClock.now())
+        .map_err(|mistakes| in_words(&mistakes))?;
     if let [first, ..] = switches.dns_servers.as_slice() {
         config.resolvers = ResolverSpec::Servers(vec![*first]);
     }
@@ -114,6 +115,13 @@ fn by_file(
         target.target = Arc::new(Target { settings, ..(*target.target).clone() });
     }
     Ok((config, targets))
+}
+
+/// Every mistake; the first says itself that it is an error, as the command line does.
+fn in_words(mistakes: &Diagnostics) -> anyhow::Error {
+    let text = mistakes.render(false);
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    anyhow!("{}", text.trim_end())
 }
 
 /// What a target is looked at by where nobody says it: all but a port scan.

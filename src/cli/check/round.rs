@@ -1,6 +1,5 @@
 //! The samples of one `check`: targets side by side, the samples of a point in order.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use crate::probe::dial::{Outside, Resolve};
 use crate::sample::Cause;
 use crate::sampler::{Judged, Pacing, Taker};
 use crate::schedule::{Buckets, Budget, Rate, SystemClock};
-use crate::target::{Host, Point, ProbeKind, Settings};
+use crate::target::{Host, Point, ProbeKind};
 use crate::telemetry::Metrics;
 
 /// How often each point is sampled.
@@ -34,41 +33,33 @@ pub(super) struct Round<'a> {
     asked: &'a Asked,
     often: Often,
     bounds: Arc<Bounds>,
-    /// Targets with the same rate and concurrency share their pace.
-    takers: BTreeMap<Tempo, Taker>,
+    taker: Taker,
 }
 
 impl<'a> Round<'a> {
     pub(super) fn new(asked: &'a Asked, often: Often) -> anyhow::Result<Self> {
         let bounds = Arc::new(bounds(asked)?);
-        let (seed, metrics) = (daemon::random_seed()?, Arc::new(Metrics::new()?));
-        let mut takers = BTreeMap::new();
-        for target in &asked.targets {
-            let tempo = Tempo::of(&target.config.target.settings);
-            if takers.contains_key(&tempo) {
-                continue;
-            }
-            let pacing = Pacing::new(Buckets::new(tempo.budget()?), tempo.at_once);
-            let outside =
-                Outside { guard: bounds.clone(), pace: Arc::new(pacing), resolve: bounds.clone() };
-            let taker = Taker {
-                outside,
-                clock: Arc::new(SystemClock),
-                seed,
-                vantage: Arc::clone(&asked.config.vantage),
-                metrics: Arc::clone(&metrics),
-                clock_doubted: Arc::default(),
-            };
-            takers.insert(tempo, taker);
-        }
-        Ok(Self { asked, often, bounds, takers })
+        // A target's own rate and concurrency replace these.
+        let pacing = Pacing::new(Buckets::new(budget()?), AT_ONCE);
+        let outside =
+            Outside { guard: bounds.clone(), pace: Arc::new(pacing), resolve: bounds.clone() };
+        let taker = Taker {
+            outside,
+            clock: Arc::new(SystemClock),
+            seed: daemon::random_seed()?,
+            vantage: Arc::clone(&asked.config.vantage),
+            metrics: Arc::new(Metrics::new()?),
+            clock_doubted: Arc::default(),
+        };
+        Ok(Self { asked, often, bounds, taker })
     }
 
     /// Takes every sample.
     pub(super) async fn take(&self) -> Vec<Judged> {
         let found = stream::iter(&self.asked.targets).map(|target| self.points(target));
         let jobs: Vec<Job<'_>> = found.buffered(RESOLVED_AT_ONCE).concat().await;
-        let widest = self.takers.keys().map(|tempo| tempo.at_once).max().unwrap_or(1);
+        let at_once = |target: &Wanted| target.config.target.settings.concurrency;
+        let widest = self.asked.targets.iter().filter_map(at_once).max().unwrap_or(AT_ONCE).max(1);
         let progress = Progress::new(jobs.len() * self.often.samples as usize);
         let taken = stream::iter(jobs)
             .map(|job| self.repeatedly(job, &progress))
@@ -80,14 +71,13 @@ impl<'a> Round<'a> {
 
     async fn repeatedly(&self, job: Job<'_>, progress: &Progress) -> Vec<Judged> {
         let (mut all, mut memory) = (Vec::new(), None);
-        let tempo = Tempo::of(&job.point.target.settings);
-        let Some(taker) = self.takers.get(&tempo) else { return all };
         for nth in 0..self.often.samples {
             if nth > 0 {
                 sleep(self.often.interval).await;
             }
             let rules = &job.target.selection;
-            let judged = taker.take(&job.point, rules, Cause::Manual, None, memory.clone()).await;
+            let judged =
+                self.taker.take(&job.point, rules, Cause::Manual, None, memory.clone()).await;
             memory = judged.iter().find_map(|judged| judged.memory.clone()).or(memory);
             all.extend(judged);
             progress.step();
@@ -127,33 +117,15 @@ fn bounds(asked: &Asked) -> anyhow::Result<Bounds> {
     Ok(Bounds::new(config.scope.clone().with_resolvers(known), resolver))
 }
 
-/// How fast a target may be sampled.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Tempo {
-    /// The bits of a rate a second; every probe's default of `check` if `None`.
-    rate: Option<u64>,
-    at_once: usize,
-}
-
-impl Tempo {
-    fn of(settings: &Settings) -> Self {
-        let at_once = settings.concurrency.unwrap_or(AT_ONCE).max(1);
-        Self { rate: settings.rate.map(f64::to_bits), at_once }
-    }
-
-    /// A rate of the target's own replaces every budget of the run.
-    fn budget(self) -> anyhow::Result<Budget> {
-        let rate = |hertz: f64| {
-            Rate::per_second(hertz).ok_or_else(|| anyhow!("{hertz} a second is out of range"))
-        };
-        if let Some(bits) = self.rate {
-            return Ok(Budget::flat(rate(f64::from_bits(bits))?));
-        }
-        let mut budget = Budget::flat(rate(100.0)?);
-        budget.per_address[ProbeKind::Ports as usize] = rate(1000.0)?;
-        budget.per_address[ProbeKind::Dns as usize] = rate(50.0)?;
-        Ok(budget)
-    }
+/// Somebody waits for a check: it is faster than the daemon.
+fn budget() -> anyhow::Result<Budget> {
+    let rate = |hertz: f64| {
+        Rate::per_second(hertz).ok_or_else(|| anyhow!("{hertz} a second is out of range"))
+    };
+    let mut budget = Budget::flat(rate(100.0)?);
+    budget.per_address[ProbeKind::Ports as usize] = rate(1000.0)?;
+    budget.per_address[ProbeKind::Dns as usize] = rate(50.0)?;
+    Ok(budget)
 }
 
 /// Samples done, on standard error while a person watches it.
