@@ -257,6 +257,35 @@ fn what_could_not_be_seen_is_never_gone() {
 }
 
 #[test]
+fn a_port_that_was_not_asked_again_is_not_gone_and_one_that_is_closed_is() {
+    let folder = TempDir::new().expect("a folder");
+    let (port, other) = (free_port(), free_port());
+    let expect = folder.path().join("expect.yaml");
+    let pins = format!("pins: {{127.0.0.1: {{ports: {{within: [{other}]}}}}}}\n");
+    std::fs::write(&expect, pins).expect("pins");
+    let expect = format!("--expect={}", expect.display());
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("a listener");
+    let ask = |ports: String, more: &[&str]| {
+        let ports = format!("--ports={ports}");
+        let own = ["127.0.0.1", "--probe=ports", &ports, &expect, "--format=json"];
+        parsed(check(&[&own, more].concat()))
+    };
+    let (status, first) = ask(port.to_string(), &[]);
+    assert_eq!(status, 1, "{first:#}");
+    let file = folder.path().join("known.json");
+    std::fs::write(&file, first.to_string()).expect("a file");
+    let known = format!("--baseline={}", file.display());
+    let counts = |report: &Value| (list(report, "gone").len(), list(report, "not_seen").len());
+    let all = list(&first, "findings").iter().filter(|f| f["verdict"] == "out_of_range").count();
+
+    let (status, elsewhere) = ask(other.to_string(), &[&known]);
+    assert_eq!((status, counts(&elsewhere)), (0, (0, all)), "{elsewhere:#}");
+    drop(listener);
+    let (status, closed) = ask(format!("{port},{other}"), &[&known]);
+    assert_eq!((status, counts(&closed)), (0, (all, 0)), "{closed:#}");
+}
+
+#[test]
 fn a_bad_baseline_is_exit_2_with_file_and_position() {
     let folder = TempDir::new().expect("a folder");
     for (text, place) in [

@@ -7,7 +7,8 @@ use std::io::{self, Write};
 
 use chrono::SecondsFormat;
 
-use super::report::{Finding, Gate, Look, Missing, Report, exception_in_words};
+use super::missing::Missing;
+use super::report::{Finding, Gate, Look, Report, exception_in_words};
 use crate::cli::screen::clean;
 use crate::sample::{RuleFacts, Severity, Verdict};
 use crate::target::ProbeKind;

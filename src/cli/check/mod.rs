@@ -5,6 +5,7 @@ mod asked;
 mod baseline;
 mod human;
 mod junit;
+mod missing;
 mod place;
 mod report;
 mod round;

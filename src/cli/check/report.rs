@@ -6,7 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::baseline::{Baseline, Known};
+use super::baseline::Baseline;
+use super::missing::{Missing, missing};
 use crate::finding::{Exception, FindingKey};
 use crate::sample::{Judgement, RuleFacts, Sample, Severity, Verdict};
 use crate::sampler::Judged;
@@ -68,15 +69,6 @@ pub(super) struct Finding {
     pub(super) excepted: Option<Exception>,
     /// Whether the baseline had it; `None` without a baseline.
     pub(super) known: Option<bool>,
-}
-
-/// A finding of the baseline that was not seen again.
-#[derive(Clone, Debug)]
-pub(super) struct Missing {
-    pub(super) key: FindingKey,
-    pub(super) known: Known,
-    /// Why nobody can say that it is gone; `None` where its rule was looked at and is kept.
-    pub(super) doubt: Option<String>,
 }
 
 impl Report {
@@ -281,61 +273,6 @@ impl Finding {
     }
 }
 
-impl Missing {
-    /// The finding as the baseline had it.
-    pub(super) fn to_json(&self) -> Value {
-        let mut value = json!({
-            "rule": self.key.rule,
-            "severity": self.known.severity,
-            "target": self.key.target,
-            "probe": self.known.probe,
-            "subject": self.key.subject,
-            "verdict": Verdict::OutOfRange,
-            "summary": self.known.summary,
-        });
-        if let Some(address) = self.key.address {
-            value["address"] = json!(address);
-        }
-        if let Some(doubt) = &self.doubt {
-            value["reason"] = json!(doubt);
-        }
-        value
-    }
-}
-
-/// What the baseline had and this run did not find. Gone is only what was looked at and is kept:
-/// `unknown` is no absence.
-fn missing(baseline: &Baseline, findings: &[Finding], judged: &[Judged]) -> Vec<Missing> {
-    let seen: HashSet<&FindingKey> = findings
-        .iter()
-        .filter(|finding| finding.verdict == Verdict::OutOfRange)
-        .map(|finding| &finding.key)
-        .collect();
-    let mut said: HashMap<(&str, &str, _), Vec<&Judgement>> = HashMap::new();
-    for item in judged {
-        for judgement in &item.judgements {
-            let at = (&*judgement.rule.id, &*item.sample.target, item.sample.address);
-            said.entry(at).or_default().push(judgement);
-        }
-    }
-    let not_seen = baseline.iter().filter(|(key, _)| !seen.contains(key));
-    not_seen
-        .map(|(key, known)| {
-            let of_rule = said.get(&(&*key.rule, &*key.target, key.address));
-            let doubt = doubt_of(key, of_rule.map(Vec::as_slice).unwrap_or_default());
-            Missing { key: key.clone(), known: known.clone(), doubt }
-        })
-        .collect()
-}
-
-fn doubt_of(key: &FindingKey, said: &[&Judgement]) -> Option<String> {
-    if said.iter().any(|judgement| judgement.is_clean_for(&key.subject)) {
-        return None;
-    }
-    let doubt = said.iter().flat_map(|judgement| &judgement.doubts).next();
-    Some(doubt.map_or_else(|| NOT_LOOKED_AT.to_owned(), |doubt| doubt.unknown.to_string()))
-}
-
 fn looks(judged: &[Judged], labels: &LabelsOf) -> Vec<Look> {
     let mut looks: Vec<Look> = Vec::new();
     let mut places: HashMap<(&str, ProbeKind), usize> = HashMap::new();
@@ -373,5 +310,3 @@ pub(super) fn exception_in_words(exception: &Exception) -> String {
     let Exception { reason, approved_by, until, .. } = exception;
     format!("excepted until {until} by {approved_by}: {reason}")
 }
-
-const NOT_LOOKED_AT: &str = "its rule, target and address were not looked at";

@@ -8,8 +8,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
+use super::missing::Missing;
 use super::place::Places;
-use super::report::{Finding, Missing, Report, exception_in_words};
+use super::report::{Finding, Report, exception_in_words};
 use crate::cli::screen::clean;
 use crate::finding::FindingKey;
 use crate::rules::{Rule, RuleSet};
