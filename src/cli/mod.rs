@@ -133,5 +133,14 @@ struct ConfigFile {
     config: PathBuf,
 }
 
+/// How a command that has two forms writes what it says.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Human,
+    /// One object.
+    Json,
+}
+
 /// Exit status of usage and config errors.
 const USAGE: u8 = 2;

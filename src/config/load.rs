@@ -11,7 +11,7 @@ use super::check;
 use super::context::Context;
 use super::diagnostics::{DiagnosticLevel, Diagnostics};
 use super::file::File;
-use super::files::{Disk, Files};
+use super::files::{Checkout, Disk, Files};
 use super::model::Config;
 use super::reader;
 use super::schema;
@@ -20,10 +20,20 @@ use super::tree::Node;
 
 /// Reads and checks a config file and every file that it names.
 pub fn load(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
+    load_by(path, &Disk, now)
+}
+
+/// The same without the daemon's own files (secrets, and the listener's): a pipeline has none of
+/// them, and needs none to sample.
+pub fn load_without_secrets(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
+    load_by(path, &Checkout, now)
+}
+
+fn load_by(path: &Path, files: &dyn Files, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
     let failed = |message: String| Diagnostics::of_file(path, message);
-    let bytes = Disk.read(path, MAX_CONFIG).map_err(|e| failed(format!("cannot read it: {e}")))?;
+    let bytes = files.read(path, MAX_CONFIG).map_err(|e| failed(format!("cannot read it: {e}")))?;
     let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))?;
-    parse(&text, path, &Disk, now)
+    parse(&text, path, files, now)
 }
 
 /// Checks a config's text. `path` is for messages and for what relative names mean; files are

@@ -21,6 +21,8 @@ mod demo;
 mod discovery;
 /// Full disks, receivers that are down, windows, restarts, secrets.
 mod faults;
+/// `secchi check` as a gate: SARIF, JUnit, baseline, exceptions, targets of a config.
+mod gate;
 /// Peers that lie, drip and shout.
 mod hostile;
 /// The daemon beside the real Alertmanager and Prometheus.
