@@ -115,7 +115,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         metrics: Arc::clone(&metrics),
         clock_doubted: Arc::default(),
     };
-    let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger)));
+    let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger), Arc::clone(&metrics)));
     let sampler = Sampler {
         taker: Arc::new(taker),
         sink,
