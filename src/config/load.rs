@@ -20,10 +20,19 @@ use super::tree::Node;
 
 /// Reads and checks a config file and every file that it names.
 pub fn load(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
+    parse(&text(path)?, path, &Disk, now)
+}
+
+/// The same, but plans that take more than the budgets allow are no mistake: they are told in
+/// [`Config::over_budget`].
+pub fn load_with_overdrafts(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
+    read_config(&text(path)?, path, &Disk, now, false)
+}
+
+fn text(path: &Path) -> Result<String, Diagnostics> {
     let failed = |message: String| Diagnostics::of_file(path, message);
     let bytes = Disk.read(path, MAX_CONFIG).map_err(|e| failed(format!("cannot read it: {e}")))?;
-    let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))?;
-    parse(&text, path, &Disk, now)
+    String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))
 }
 
 /// Checks a config's text. `path` is for messages and for what relative names mean; files are
@@ -33,6 +42,16 @@ pub fn parse(
     path: &Path,
     files: &dyn Files,
     now: DateTime<Utc>,
+) -> Result<Config, Diagnostics> {
+    read_config(text, path, files, now, true)
+}
+
+fn read_config(
+    text: &str,
+    path: &Path,
+    files: &dyn Files,
+    now: DateTime<Utc>,
+    refuses_overdrafts: bool,
 ) -> Result<Config, Diagnostics> {
     let mut out = Diagnostics::new(path, text);
     let error = DiagnosticLevel::Error;
@@ -62,6 +81,10 @@ pub fn parse(
     let mut context = Context::new(path, files, now, out);
     let mut config = check::check(&mut context, file, path);
     let mut out = context.out;
+    for over in config.over_budget.iter().filter(|_| refuses_overdrafts) {
+        let (span, help) = (over.span.clone(), over.help());
+        out.push(DiagnosticLevel::Error, Some(span), over.to_string(), Some(help));
+    }
     out.sort();
     if out.has_errors() {
         // Beside an error a remark is noise, and may only follow from it.

@@ -10,6 +10,7 @@ mod diff;
 mod explain;
 mod file;
 mod files;
+mod fit;
 mod load;
 mod model;
 mod overrides;
@@ -25,7 +26,8 @@ pub use context::parse_server;
 pub use diagnostics::{Diagnostic, DiagnosticLevel, Diagnostics};
 pub use diff::{Diff, diff};
 pub use files::{Disk, Files, MAX_FILE, MAX_LIST, MemoryFiles};
-pub use load::{load, parse};
+pub use fit::OverBudget;
+pub use load::{load, load_with_overdrafts, parse};
 pub use model::{
     AlertingSpec, Config, DataDir, DataSpec, ExceptionSpec, Ranges, ReceiverSpec, RepeatSpec,
     SourceConfig, TargetConfig, TokenSpec, WebSpec,

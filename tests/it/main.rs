@@ -25,6 +25,8 @@ mod faults;
 mod hostile;
 /// The daemon beside the real Alertmanager and Prometheus.
 mod monitoring;
+/// What sampling plans promise, by simulation; `secchi plan`.
+mod plan;
 /// What the daemon does to its targets: one connection at a time, at the configured rate.
 mod politeness;
 mod support;
