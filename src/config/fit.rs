@@ -156,19 +156,15 @@ impl Tally<'_> {
 
     fn at_unknown(&mut self, target: &TargetConfig, probe: ProbeKind, span: &Range<usize>) {
         let needed = self.rate(target, probe, false);
-        let name = &target.target.name;
-        if let Some(own) = target.target.settings.rate {
-            // A dns probe's queries go to several servers, each at this rate.
-            if probe != ProbeKind::Dns {
-                self.hold("rate", name.to_string(), own, target, needed, span);
-            }
-            return;
-        }
+        let own = target.target.settings.rate;
+        // A dns probe's queries go to several servers, none of which is known.
         if probe != ProbeKind::Dns {
-            let allowed = self.fit.budgets.per_address.of(probe).hertz();
-            self.hold(&per_address(probe), name.to_string(), allowed, target, needed, span);
+            let allowed = own.unwrap_or_else(|| self.fit.budgets.per_address.of(probe).hertz());
+            self.hold(probe, allowed, target, needed, span);
         }
-        self.share(Level::Total, target, needed, span);
+        if own.is_none() {
+            self.share(Level::Total, target, needed, span);
+        }
     }
 
     fn at_known(
@@ -182,7 +178,7 @@ impl Tally<'_> {
             let may_scan = probe == ProbeKind::Ports && self.fit.scope.may_scan(address);
             let needed = self.rate(target, probe, may_scan);
             if let Some(own) = target.target.settings.rate {
-                self.hold("rate", target.target.name.to_string(), own, target, needed, span);
+                self.hold(probe, own, target, needed, span);
                 continue;
             }
             self.share(Level::Address(probe, address), target, needed, span);
@@ -195,11 +191,10 @@ impl Tally<'_> {
         self.shared.entry(level).or_default().add(&target.plan_name, needed, span);
     }
 
-    /// A budget that this target has for itself.
+    /// A budget that this target has for itself: its own rate, or that of an address yet unknown.
     fn hold(
         &mut self,
-        budget: &str,
-        at: String,
+        probe: ProbeKind,
         allowed: f64,
         target: &TargetConfig,
         needed: f64,
@@ -208,7 +203,9 @@ impl Tally<'_> {
         if needed > allowed * ROUNDING {
             let mut demand = Demand::default();
             demand.add(&target.plan_name, needed, span);
-            self.note(budget.to_owned(), at, allowed, &demand);
+            let own = target.target.settings.rate.map(|_| "rate".to_owned());
+            let budget = own.unwrap_or_else(|| per_address(probe));
+            self.note(budget, target.target.name.to_string(), allowed, &demand);
         }
     }
 

@@ -6,11 +6,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::run::Begin;
 use crate::rules::Selection;
-use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
+use crate::schedule::{Effect, Importance, Plan, Queue, Seed, Slot, Window};
 use crate::target::{Point, PointKey, ProbeKind, Target};
 
 /// One sampling point as the sampler keeps it. What many points share is behind an `Arc`.
@@ -127,6 +127,48 @@ pub struct Roster {
     sweep_at: usize,
     queue: Queue,
     windows: Arc<[Window]>,
+    backlog: Backlog,
+}
+
+/// For how long more has been due than could be taken.
+#[derive(Debug, Default)]
+struct Backlog {
+    /// When nothing was due last.
+    since: Option<DateTime<Utc>>,
+    asked_at: Option<DateTime<Utc>>,
+    is_shedding: bool,
+}
+
+impl Backlog {
+    /// The loop asks for what is due. After a pause (the machine slept, the clock was set) much is
+    /// due at once, and is no sign of too much work.
+    fn ask(&mut self, now: DateTime<Utc>) {
+        let gap = self.asked_at.replace(now).map(|before| now - before);
+        if gap.is_none_or(|gap| gap > A_PAUSE || gap < TimeDelta::zero()) {
+            self.since = Some(now);
+        }
+    }
+
+    fn clear(&mut self, now: DateTime<Utc>) {
+        self.since = Some(now);
+        if std::mem::take(&mut self.is_shedding) {
+            tracing::info!("all that is due can be taken again");
+        }
+    }
+
+    /// Whether a sample of this importance is let go, so that more important ones are in time.
+    fn sheds(&mut self, importance: Importance, now: DateTime<Utc>) -> bool {
+        let lasts = self.since.map_or(TimeDelta::zero(), |since| now - since);
+        let sheds = match importance {
+            Importance::Low => lasts > SHEDS_LOW,
+            Importance::Normal => lasts > SHEDS_NORMAL,
+            Importance::High => false,
+        };
+        if sheds && !std::mem::replace(&mut self.is_shedding, true) {
+            tracing::warn!("more is due than can be taken; samples of lesser plans are shed");
+        }
+        sheds
+    }
 }
 
 /// What became of a slot that came due; `passed` are the slots after it that passed unseen since.
@@ -252,7 +294,12 @@ impl Roster {
     /// The next point that is due, if one is; its following slot is queued at once, so that a slow
     /// sample makes the next slot an overlap and never a pile.
     pub(super) fn pop_due(&mut self, seed: &Seed, now: DateTime<Utc>) -> Option<Due> {
-        let index = self.queue.pop_due(now)?.index;
+        self.backlog.ask(now);
+        let Some(popped) = self.queue.pop_due(now) else {
+            self.backlog.clear(now);
+            return None;
+        };
+        let index = popped.index;
         let windows = Arc::clone(&self.windows);
         let place = self.places.get_mut(index as usize)?.as_mut()?;
         let slot = place.next.take()?;
@@ -271,6 +318,9 @@ impl Roster {
         }
         if place.busy {
             return Some(Due::Skip { reason: "overlap", passed });
+        }
+        if self.backlog.sheds(place.how.plan.importance(), now) {
+            return Some(Due::Skip { reason: "shed", passed });
         }
         place.busy = true;
         place.last_slot = Some(slot.number);
@@ -321,6 +371,9 @@ fn pauses(window: &Window, now: DateTime<Utc>, target: &Target) -> bool {
     window.effect() == Effect::Pause && window.covers(now, &target.name, &target.labels)
 }
 
+const SHEDS_LOW: TimeDelta = TimeDelta::seconds(30);
+const SHEDS_NORMAL: TimeDelta = TimeDelta::minutes(2);
+const A_PAUSE: TimeDelta = TimeDelta::seconds(10);
 /// So many kinds of entries are kept before those of no point are dropped.
 const SWEEP: usize = 64;
 
@@ -360,6 +413,48 @@ mod tests {
         let back = roster.entries(|point| &*point.target.name == "host-700.test");
         let freshness: Vec<_> = back.map(|entry| entry.freshness.as_secs()).collect();
         assert_eq!(freshness, [1]);
+    }
+
+    #[test]
+    fn what_matters_least_is_shed_first_and_what_matters_most_never() {
+        let (mut roster, seed) = (Roster::default(), Seed([1; 16]));
+        let begun = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
+        for (nth, importance) in
+            [Importance::Low, Importance::Normal, Importance::High].into_iter().enumerate()
+        {
+            let spec = PlanSpec { importance, ..PlanSpec::every(Duration::from_secs(60)) };
+            let plan = Arc::new(spec.compile().expect("a plan"));
+            (0..120).for_each(|n| roster.put(entry(120 * nth + n, &plan), &seed, None, begun));
+        }
+        // Six samples a second are due, and five can be taken.
+        let mut taken = BTreeMap::new();
+        for second in 1..=3_600 {
+            let (now, mut room) = (begun + TimeDelta::seconds(second), 5);
+            while room > 0 {
+                match roster.pop_due(&seed, now) {
+                    None => break,
+                    Some(Due::Skip { .. }) => {}
+                    Some(Due::Take { index, entry, .. }) => {
+                        let key = entry.point.key();
+                        *taken.entry(entry.plan.importance()).or_insert(0) += 1;
+                        roster.finish(index, key, None);
+                        room -= 1;
+                    }
+                }
+            }
+        }
+        let of = |importance| taken.get(&importance).copied().unwrap_or(0);
+        let (low, normal, high) =
+            (of(Importance::Low), of(Importance::Normal), of(Importance::High));
+        // Of each, 7,200 were due; room was for 18,000 of the 21,600.
+        assert!(high > 7_000 && normal > 7_000 && low < 4_000, "{low} {normal} {high}");
+        // After a sleep much is due at once, and nothing of it is shed.
+        let late = begun + TimeDelta::hours(5);
+        let mut took = 0;
+        while let Some(due) = roster.pop_due(&seed, late) {
+            took += i32::from(matches!(due, Due::Take { .. }));
+        }
+        assert_eq!(took, 360);
     }
 
     #[test]

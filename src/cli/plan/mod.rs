@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::{ConfigFile, USAGE, screen};
-use crate::config::{self, TargetConfig};
+use crate::config::{self, Config, TargetConfig};
 use crate::inventory::Scope;
 use crate::schedule::{Clock, SystemClock};
 use survey::Survey;
@@ -51,6 +51,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Format::Human => text::write(&mut out, &survey)?,
     }
     Ok(if config.over_budget.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(USAGE) })
+}
+
+/// What `secchi plan --format json` says of a config.
+pub fn summary(config: &Config) -> Value {
+    Survey::of(config).to_json()
 }
 
 /// What its plan gives one target, for `secchi config explain`.

@@ -28,7 +28,8 @@ pub(super) fn check(context: &mut Context<'_>, blocks: &BTreeMap<String, At<Bloc
         let name: Arc<str> = Arc::from(name.as_str());
         let plan = plan(context, block);
         if plan.is_some() {
-            places.insert(Arc::clone(&name), kind(&block.value).unwrap_or(block.span.clone()));
+            let place = kind(&block.value).unwrap_or_else(|| block.span.clone());
+            places.insert(Arc::clone(&name), place);
         }
         // A plan that could not be read still has its name, or each of its users would be an
         // error of its own.
