@@ -122,7 +122,7 @@ fn next_due(points: usize) {
     ] {
         let plan = serde_json::from_str::<PlanSpec>(json).expect(json).compile().expect(json);
         let now = SystemClock.now();
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let sum = (0..points as u64)
             .filter_map(|key| plan.next(PointKey(key), &SEED, now))
             .fold(0_i64, |sum, slot| sum.wrapping_add(slot.number));
@@ -147,11 +147,11 @@ fn summary(points: usize) {
         ));
     }
     let path = std::path::Path::new("secchi.yaml");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let config = secchi::config::parse(&text, path, &secchi::config::Disk, SystemClock.now());
     let config = config.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)));
     told("config read and checked", format!("{:.2} s", begun.elapsed().as_secs_f64()), "");
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let summed = secchi::cli::plan_summary(&config);
     let took = begun.elapsed().as_secs_f64();
     let summed = &summed["total"]["points"];

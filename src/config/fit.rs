@@ -1,5 +1,6 @@
 //! Whether the plans fit the budgets: what the samples that are due take, level by level, against
-//! what may be taken. A plan that cannot be held would be a guarantee that nobody gives.
+//! what may be taken. A guarantee (`detect`) that cannot be held is a mistake, for nobody would give
+//! it; other plans that take too much are remarked on, for their samples come late.
 //!
 //! What is counted is certain at least: a name has one address until it is resolved, and what
 //! discovery will find is not known. So a plan that is refused does not fit, and one that is not
@@ -31,6 +32,10 @@ pub struct OverBudget {
     pub allowed: f64,
     /// The nearest plan that fits there; `None` where not even a sample a year does.
     pub nearest: Option<PlanSpec>,
+    /// The other plans there take too much by themselves, so that they have to slow down as well.
+    pub with_others: bool,
+    /// It breaks a guarantee, and the config cannot be used.
+    pub is_refused: bool,
     /// At how many places more it is so.
     pub more: usize,
     pub(super) span: Range<usize>,
@@ -45,6 +50,10 @@ impl OverBudget {
     /// What to do about it.
     pub fn help(&self) -> String {
         match &self.nearest {
+            Some(nearest) if self.with_others => format!(
+                "the nearest plan that fits is {nearest}, with the other plans there slowed as much; \
+                 or raise the budget"
+            ),
             Some(nearest) => {
                 format!("the nearest plan that fits is {nearest}; or raise the budget")
             }
@@ -60,8 +69,9 @@ impl fmt::Display for OverBudget {
         let allowed = Rate::per_second(*allowed).map_or(String::new(), |rate| rate.to_string());
         write!(
             f,
-            "plan `{plan}` cannot be held within `{budget}`: its samples take {needed:.3} \
-             connections a second {at}, {allowed} are allowed: {:.2} times as many",
+            "plan `{plan}` {} `{budget}`: the samples due take {needed:.3} connections a second {at}, \
+             {allowed} are allowed: {:.2} times as many",
+            if self.is_refused { "cannot keep its guarantee within" } else { "takes more than" },
             self.times(),
         )?;
         match more {
@@ -229,14 +239,19 @@ impl Tally<'_> {
         }
     }
 
-    /// Remembers the worst place of each plan and budget. To blame is the plan that takes most.
+    /// Remembers the worst place of each plan and budget. What is told of is a plan with a guarantee
+    /// where there is one; among those, the one that takes most.
     fn note(&mut self, budget: String, at: String, allowed: f64, demand: &Demand) {
-        let Some((name, own, span)) = demand.plans.iter().max_by(|a, b| a.1.total_cmp(&b.1)) else {
-            return;
+        let promises = |plan: &Arc<str>| {
+            self.fit.plans.get(plan).is_some_and(|plan| !plan.guarantees(1).is_empty())
         };
+        let most = demand.plans.iter().max_by(|(a, taken_by_a, _), (b, taken_by_b, _)| {
+            promises(a).cmp(&promises(b)).then(taken_by_a.total_cmp(taken_by_b))
+        });
+        let Some((name, own, span)) = most else { return };
         let left = allowed - (demand.needed - own);
-        // Where the others alone take too much, all of them must slow down alike.
-        let times = if left > 0.0 { own / left } else { demand.needed / allowed };
+        let with_others = left <= 0.0;
+        let times = if with_others { demand.needed / allowed } else { own / left };
         let nearest = self.fit.plans.get(name).and_then(|plan| plan.slowed(times));
         let mut over = OverBudget {
             plan: Arc::clone(name),
@@ -245,6 +260,8 @@ impl Tally<'_> {
             needed: demand.needed,
             allowed,
             nearest: nearest.map(|plan| plan.spec().clone()),
+            with_others,
+            is_refused: promises(name),
             more: 0,
             span: span.clone(),
         };
@@ -276,19 +293,19 @@ mod tests {
 
     use chrono::DateTime;
 
-    use crate::config::{Diagnostics, MemoryFiles, parse};
+    use crate::config::{Diagnostic, DiagnosticLevel, MemoryFiles, parse};
 
-    fn read(text: &str) -> Result<(), Diagnostics> {
+    type Told = (DiagnosticLevel, usize, String, String);
+
+    fn told(text: &str) -> Vec<Told> {
         let path = Path::new("/etc/secchi/secchi.yaml");
-        parse(text, path, &MemoryFiles::default(), DateTime::UNIX_EPOCH).map(drop)
-    }
-
-    fn mistakes(text: &str) -> Vec<(usize, String, String)> {
-        let Err(found) = read(text) else { return Vec::new() };
-        let each = found
-            .errors()
-            .map(|item| (item.line, item.message.clone(), item.help.clone().unwrap_or_default()));
-        each.collect()
+        let found = match parse(text, path, &MemoryFiles::default(), DateTime::UNIX_EPOCH) {
+            Ok(config) => config.notes,
+            Err(mistakes) => mistakes,
+        };
+        let all = found.errors().chain(found.notes());
+        let help = |item: &Diagnostic| item.help.clone().unwrap_or_default();
+        all.map(|item| (item.level, item.line, item.message.clone(), help(item))).collect()
     }
 
     const SCOPE: &str = "scope: {names: [\"*.example.com\"], networks: [\"192.0.2.0/24\"]}\n";
@@ -300,8 +317,10 @@ mod tests {
              defaults: {{plan: sure, probes: [tls]}}\ntargets:\n  - target: a.example.com\n  \
              - target: b.example.com\n  - target: 192.0.2.1:443\n"
         );
-        let found = mistakes(&text);
-        let [(line, message, help)] = &found[..] else { panic!("{found:?}") };
+        let found = told(&text);
+        let [(DiagnosticLevel::Error, line, message, help)] = &found[..] else {
+            panic!("{found:?}")
+        };
         // 459 observations in 10 minutes are 460 slots; five connections each.
         assert_eq!(*line, 4);
         assert!(message.contains("3.833 connections a second at 192.0.2.1"), "{message}");
@@ -312,7 +331,7 @@ mod tests {
             "{help}"
         );
         let fits = text.replace("within: 10m", "within: 19m10s");
-        assert_eq!(mistakes(&fits), []);
+        assert_eq!(told(&fits), []);
     }
 
     #[test]
@@ -327,7 +346,7 @@ mod tests {
             )
         };
         // 40 targets of 5 connections: ten of them at each of four addresses of one network.
-        assert_eq!(mistakes(&text("", "1m")), []);
+        assert_eq!(told(&text("", "1m")), []);
         for (budgets, key, needed, nearest) in [
             ("per_address: 45/m", "budgets.per_address.tls", "0.833", "67s"),
             (
@@ -338,13 +357,31 @@ mod tests {
             ),
             ("total: 1/s", "budgets.total", "3.333 connections a second in all", "3m20s"),
         ] {
-            let found = mistakes(&text(budgets, "1m"));
-            let [(_, message, help)] = &found[..] else { panic!("{found:?}") };
+            let found = told(&text(budgets, "1m"));
+            let [(DiagnosticLevel::Note, _, message, help)] = &found[..] else {
+                panic!("{found:?}")
+            };
             assert!(message.contains(key) && message.contains(needed), "{message}");
             let nearest: crate::target::Span = nearest.parse().expect("a span");
             assert!(help.contains(&format!("{{every: {nearest}}}")), "{help}");
-            assert_eq!(mistakes(&text(budgets, &nearest.to_string())), []);
+            assert_eq!(told(&text(budgets, &nearest.to_string())), []);
         }
+    }
+
+    #[test]
+    fn a_guarantee_that_other_plans_leave_no_room_for_is_refused() {
+        let text = |every: &str| {
+            format!(
+                "{SCOPE}plans:\n  greedy: {{every: {every}}}\n  sure: {{detect: {{within: 1h, prevalence: 10%, confidence: 99%}}}}\n\
+                 defaults: {{probes: [tls]}}\ntargets:\n  - {{target: 192.0.2.1, plan: greedy}}\n  \
+                 - {{target: a.example.com, address: 192.0.2.1, plan: sure}}\n"
+            )
+        };
+        let found = told(&text("2s"));
+        let [(DiagnosticLevel::Error, 4, message, help)] = &found[..] else { panic!("{found:?}") };
+        assert!(message.contains("plan `sure` cannot keep its guarantee"), "{message}");
+        assert!(help.contains("with the other plans there slowed as much"), "{help}");
+        assert_eq!(told(&text("3s")), []);
     }
 
     #[test]
@@ -355,9 +392,9 @@ mod tests {
                  targets: [{{target: a.example.com{rate}}}]\n"
             )
         };
-        assert!(mistakes(&text(""))[0].1.contains("budgets.per_address.tls"));
-        assert!(mistakes(&text(", rate: 4"))[0].1.contains("within `rate`"));
-        assert_eq!(mistakes(&text(", rate: 5")), []);
+        assert!(told(&text(""))[0].2.contains("budgets.per_address.tls"));
+        assert!(told(&text(", rate: 4"))[0].2.contains("more than `rate`"));
+        assert_eq!(told(&text(", rate: 5")), []);
     }
 
     #[test]
@@ -368,19 +405,19 @@ mod tests {
                  targets: [{{target: 192.0.2.1, plan: p, probes: [ports], ports: 1-65535}}]\n"
             )
         };
-        assert!(mistakes(&text("15m", "192.0.2.0/24"))[0].1.contains("72.821"));
-        assert_eq!(mistakes(&text("1h", "192.0.2.0/24")), []);
+        assert!(told(&text("15m", "192.0.2.0/24"))[0].2.contains("72.821"));
+        assert_eq!(told(&text("1h", "192.0.2.0/24")), []);
     }
 
     #[test]
     fn a_plan_that_could_not_be_read_is_one_mistake_and_the_built_in_one_stands_at_its_target() {
         let text = "plans: {p: {every: 1d, cron: \"@daily\"}}\nbudgets: {total: 1/h}\n\
                     targets:\n  - {target: a.test, plan: p, probes: [tls]}\n";
-        let found = mistakes(text);
-        assert!(found.len() == 1 && found[0].1.contains("exactly one"), "{found:?}");
+        let found = told(text);
+        assert!(found.len() == 1 && found[0].2.contains("exactly one"), "{found:?}");
         let text = "budgets: {total: 1/h}\ntargets:\n  - {target: a.test, probes: [tls]}\n";
-        let found = mistakes(text);
-        assert!(found.len() == 1 && found[0].0 == 3, "{found:?}");
-        assert!(found[0].1.contains("plan `default`"), "{found:?}");
+        let found = told(text);
+        assert!(found.len() == 1 && found[0].1 == 3, "{found:?}");
+        assert!(found[0].2.contains("plan `default`"), "{found:?}");
     }
 }

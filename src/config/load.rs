@@ -23,7 +23,7 @@ pub fn load(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
     parse(&text(path)?, path, &Disk, now)
 }
 
-/// The same, but plans that take more than the budgets allow are no mistake: they are told in
+/// The same, but a guarantee that the budgets cannot hold is no mistake: it is told in
 /// [`Config::over_budget`].
 pub fn load_with_overdrafts(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
     read_config(&text(path)?, path, &Disk, now, false)
@@ -81,9 +81,12 @@ fn read_config(
     let mut context = Context::new(path, files, now, out);
     let mut config = check::check(&mut context, file, path);
     let mut out = context.out;
-    for over in config.over_budget.iter().filter(|_| refuses_overdrafts) {
-        let (span, help) = (over.span.clone(), over.help());
-        out.push(DiagnosticLevel::Error, Some(span), over.to_string(), Some(help));
+    for over in &config.over_budget {
+        let level = match over.is_refused && refuses_overdrafts {
+            true => error,
+            false => DiagnosticLevel::Note,
+        };
+        out.push(level, Some(over.span.clone()), over.to_string(), Some(over.help()));
     }
     out.sort();
     if out.has_errors() {

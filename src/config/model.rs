@@ -43,7 +43,7 @@ pub struct Config {
     pub alerting: AlertingSpec,
     /// Politeness.
     pub budgets: BudgetSpec,
-    /// Plans that take more than the budgets allow; none in a config that is in force.
+    /// Plans that take more than the budgets allow; none of them refused in a config in force.
     pub over_budget: Vec<OverBudget>,
     /// The listener.
     pub web: WebSpec,

@@ -105,7 +105,7 @@ impl Stream {
 
     /// As if every wait were the longest: a fault may well begin in step with a timetable.
     fn unseen_at_fixed_times(&self, share: f64, time: f64) -> f64 {
-        let firings = (time / self.longest_wait().as_secs_f64() + 1e-9).floor();
+        let firings = (time / self.longest_wait().as_secs_f64()).floor();
         if firings > 0.0 { (1.0 - share).powf(firings) } else { 1.0 }
     }
 }

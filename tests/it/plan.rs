@@ -427,16 +427,17 @@ fn people_read_the_same() {
 
 #[test]
 fn a_plan_beyond_its_budget_is_refused_at_its_place_with_the_nearest_that_fits() {
-    let greedy = "scope: {networks: [\"192.0.2.0/24\"]}\nplans:\n  greedy: {every: 2s}\n\
+    let greedy = "scope: {networks: [\"192.0.2.0/24\"]}\nplans:\n  \
+                  greedy: {detect: {within: 10m, prevalence: 1%, confidence: 99%}}\n\
                   defaults: {plan: greedy, probes: [tls]}\ntargets:\n  - target: 192.0.2.7:443\n";
     let (_folder, file) = config(greedy);
     let output = run(&["config", "check", "--config", &file]);
     let said = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(2), "{said}");
     for what in [
-        "secchi.yaml:3:19",
-        "2.500 connections a second at 192.0.2.7, 2/s are allowed: 1.25 times",
-        "{every: 3s}",
+        "secchi.yaml:3:20",
+        "3.833 connections a second at 192.0.2.7, 2/s are allowed: 1.92 times",
+        "{detect: {within: 19m10s, prevalence: 1%, confidence: 99%}}",
     ] {
         assert!(said.contains(what), "{what} is missing from:\n{said}");
     }
@@ -444,9 +445,12 @@ fn a_plan_beyond_its_budget_is_refused_at_its_place_with_the_nearest_that_fits()
     let (status, value) = plan_json(greedy);
     assert_eq!(status, 2);
     let over = &value["over_budget"][0];
-    assert_eq!((&over["plan"], &over["nearest"]["every"]), (&"greedy".into(), &"3s".into()));
+    assert_eq!(
+        (&over["plan"], &over["nearest"]["detect"]["within"]),
+        (&"greedy".into(), &"19m10s".into())
+    );
     // And what is said to fit does.
-    let (status, value) = plan_json(&greedy.replace("every: 2s", "every: 3s"));
+    let (status, value) = plan_json(&greedy.replace("within: 10m", "within: 19m10s"));
     assert_eq!((status, value["over_budget"].as_array().map(Vec::len)), (0, Some(0)));
 }
 

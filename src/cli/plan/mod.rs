@@ -32,8 +32,8 @@ enum Format {
     Json,
 }
 
-/// Exit status 2, as of any config error, where a plan does not fit its budgets; what it comes to
-/// and what would fit is said all the same.
+/// Exit status 2, as of any config error, where the budgets cannot hold a plan's guarantee; what
+/// it comes to and what would fit is said all the same.
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let config = match config::load_with_overdrafts(&args.file.config, SystemClock.now()) {
         Ok(config) => config,
@@ -50,7 +50,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
         Format::Json => writeln!(out, "{:#}", survey.to_json())?,
         Format::Human => text::write(&mut out, &survey)?,
     }
-    Ok(if config.over_budget.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(USAGE) })
+    let is_refused = config.over_budget.iter().any(|over| over.is_refused);
+    Ok(if is_refused { ExitCode::from(USAGE) } else { ExitCode::SUCCESS })
 }
 
 /// What `secchi plan --format json` says of a config.

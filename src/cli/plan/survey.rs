@@ -217,6 +217,8 @@ fn over_to_json(over: &OverBudget) -> Value {
         "allowed_per_second": over.allowed,
         "times": over.times(),
         "nearest": over.nearest,
+        "nearest_with_others_slowed": over.with_others,
+        "refused": over.is_refused,
         "message": over.to_string(),
     })
 }

@@ -21,7 +21,8 @@ pub(super) fn write(out: &mut impl Write, survey: &Survey<'_>) -> io::Result<()>
         writeln!(out, "targets that discovery finds are not counted")?;
     }
     for over in survey.over_budget {
-        writeln!(out, "\nrefused: {over}\n  {}", over.help())?;
+        let what = if over.is_refused { "refused" } else { "too much" };
+        writeln!(out, "\n{what}: {over}\n  {}", over.help())?;
     }
     Ok(())
 }
