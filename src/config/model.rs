@@ -11,7 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Diagnostics;
-use super::fit::OverBudget;
+use super::over_budget::OverBudget;
 use super::overrides::Overrides;
 use crate::inventory::{Families, ResolverSpec, Scope, SourceSpec};
 use crate::outgoing::{HttpClientSpec, Secret};

@@ -6,11 +6,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
+use super::backlog::Backlog;
 use super::run::Begin;
 use crate::rules::Selection;
-use crate::schedule::{Effect, Importance, Plan, Queue, Seed, Slot, Window};
+use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
 use crate::target::{Point, PointKey, ProbeKind, Target};
 
 /// One sampling point as the sampler keeps it. What many points share is behind an `Arc`.
@@ -128,47 +129,6 @@ pub struct Roster {
     queue: Queue,
     windows: Arc<[Window]>,
     backlog: Backlog,
-}
-
-/// For how long more has been due than could be taken.
-#[derive(Debug, Default)]
-struct Backlog {
-    /// When nothing was due last.
-    since: Option<DateTime<Utc>>,
-    asked_at: Option<DateTime<Utc>>,
-    is_shedding: bool,
-}
-
-impl Backlog {
-    /// The loop asks for what is due. After a pause (the machine slept, the clock was set) much is
-    /// due at once, and is no sign of too much work.
-    fn ask(&mut self, now: DateTime<Utc>) {
-        let gap = self.asked_at.replace(now).map(|before| now - before);
-        if gap.is_none_or(|gap| gap > A_PAUSE || gap < TimeDelta::zero()) {
-            self.since = Some(now);
-        }
-    }
-
-    fn clear(&mut self, now: DateTime<Utc>) {
-        self.since = Some(now);
-        if std::mem::take(&mut self.is_shedding) {
-            tracing::info!("all that is due can be taken again");
-        }
-    }
-
-    /// Whether a sample of this importance is let go, so that more important ones are in time.
-    fn sheds(&mut self, importance: Importance, now: DateTime<Utc>) -> bool {
-        let lasts = self.since.map_or(TimeDelta::zero(), |since| now - since);
-        let sheds = match importance {
-            Importance::Low => lasts > SHEDS_LOW,
-            Importance::Normal => lasts > SHEDS_NORMAL,
-            Importance::High => false,
-        };
-        if sheds && !std::mem::replace(&mut self.is_shedding, true) {
-            tracing::warn!("more is due than can be taken; samples of lesser plans are shed");
-        }
-        sheds
-    }
 }
 
 /// What became of a slot that came due; `passed` are the slots after it that passed unseen since.
@@ -371,16 +331,15 @@ fn pauses(window: &Window, now: DateTime<Utc>, target: &Target) -> bool {
     window.effect() == Effect::Pause && window.covers(now, &target.name, &target.labels)
 }
 
-const SHEDS_LOW: TimeDelta = TimeDelta::seconds(30);
-const SHEDS_NORMAL: TimeDelta = TimeDelta::minutes(2);
-const A_PAUSE: TimeDelta = TimeDelta::seconds(10);
 /// So many kinds of entries are kept before those of no point are dropped.
 const SWEEP: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
-    use crate::schedule::PlanSpec;
+    use crate::schedule::{Importance, PlanSpec};
 
     fn entry(n: usize, plan: &Arc<Plan>) -> Entry {
         let endpoint = format!("host-{n}.test").parse().expect("a target");

@@ -10,6 +10,7 @@
 mod buckets;
 mod budget;
 mod clock;
+mod compile;
 mod cron;
 mod crontab;
 mod detection;

@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::cron::Cron;
 use super::seed::Seed;
-use super::spec::{DetectSpec, Importance, PlanError, PlanSpec, zone};
-use super::stats;
-use super::stream::{Firings, SECOND, Slots, Stream};
-use crate::target::{PointKey, Span};
+use super::spec::{DetectSpec, Importance, PlanSpec};
+use super::stream::{SECOND, Slots, Stream};
+use crate::target::PointKey;
 
 /// A compiled plan. It decides by no state and no randomness of its own, so it is shared by any
 /// number of points, and two processes with the same seed agree on every due time.
@@ -29,7 +27,7 @@ use crate::target::{PointKey, Span};
 /// `cron` fires exactly when the operator said.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    spec: PlanSpec,
+    pub(super) spec: PlanSpec,
     pub(super) streams: Arc<[Stream]>,
     /// Of each part, and of the whole if it is none.
     pub(super) detects: Vec<DetectSpec>,
@@ -55,23 +53,6 @@ pub struct Slot {
 }
 
 impl Plan {
-    pub(super) fn compile(spec: &PlanSpec) -> Result<Self, PlanError> {
-        let streams = match &spec.mix {
-            None => vec![stream(spec, 0)?],
-            Some(parts) => {
-                kinds(spec)?;
-                if !(2..=MOST_PARTS).contains(&parts.len()) {
-                    return Err(PlanError::MixSize(parts.len()));
-                }
-                let parts = parts.iter().enumerate();
-                parts.map(|(nth, spec)| part(nth, spec)).collect::<Result<_, _>>()?
-            }
-        };
-        let parts = spec.mix.iter().flatten();
-        let detects = parts.chain([spec]).filter_map(|part| part.detect).collect();
-        Ok(Self { spec: spec.clone(), streams: streams.into(), detects })
-    }
-
     /// What the plan was compiled from.
     pub fn spec(&self) -> &PlanSpec {
         &self.spec
@@ -161,105 +142,11 @@ impl Plan {
     pub fn samples_per_hour(&self) -> f64 {
         self.streams.iter().map(Stream::samples_per_hour).sum()
     }
-
-    /// The nearest plan of the same kind that samples this many times more seldom: periods and
-    /// windows grow, prevalence and confidence stay. Cron becomes slots, for a calendar cannot be
-    /// stretched. `None` if a period would be longer than a year.
-    pub fn slowed(&self, times: f64) -> Option<Self> {
-        let mut spec = self.spec.clone();
-        match &mut spec.mix {
-            None => slow(&mut spec, times)?,
-            Some(parts) => parts.iter_mut().try_for_each(|part| slow(part, times))?,
-        }
-        spec.compile().ok()
-    }
 }
 
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
         self.spec == other.spec
-    }
-}
-
-/// Refuses a spec of no kind, or of two.
-fn kinds(spec: &PlanSpec) -> Result<(), PlanError> {
-    let kinds =
-        [spec.every.is_some(), spec.cron.is_some(), spec.detect.is_some(), spec.mix.is_some()];
-    let count = kinds.into_iter().filter(|is_there| *is_there).count();
-    if count != 1 {
-        return Err(PlanError::Kinds(count));
-    }
-    if spec.time_zone.is_some() && spec.cron.is_none() {
-        return Err(PlanError::ZoneWithoutCron);
-    }
-    if spec.share.is_some() && spec.every.is_none() {
-        return Err(PlanError::ShareWithoutEvery);
-    }
-    Ok(())
-}
-
-fn part(nth: usize, spec: &PlanSpec) -> Result<Stream, PlanError> {
-    let wrong = |error| PlanError::Part { nth, error: Box::new(error) };
-    if spec.mix.is_some() {
-        return Err(wrong(PlanError::MixInMix));
-    }
-    if spec.importance != Importance::default() {
-        return Err(wrong(PlanError::ImportanceInMix));
-    }
-    let stream = stream(spec, u8::try_from(nth).unwrap_or(u8::MAX)).map_err(wrong)?;
-    // Slots' due times are a random fraction apart: at ten seconds, one in six hundred is lost to
-    // its neighbour's second. Cron's own are whole seconds.
-    match &stream {
-        Stream::Slots(slots) if slots.length() < LEAST_PART => {
-            Err(wrong(PlanError::PartTooShort(Span(slots.length()))))
-        }
-        _ => Ok(stream),
-    }
-}
-
-fn stream(spec: &PlanSpec, part: u8) -> Result<Stream, PlanError> {
-    kinds(spec)?;
-    if let Some(text) = &spec.cron {
-        let cron = Cron::compile(text, zone(spec.time_zone.as_deref())?)?;
-        return Ok(Stream::Cron(Box::new(Firings::of(cron))));
-    }
-    if let Some(detect) = &spec.detect {
-        return Ok(Stream::Slots(Slots::new(slot_of(detect)?, false, part)));
-    }
-    let every = spec.every.unwrap_or_default();
-    let length = nanos(every.0).ok_or(PlanError::TooLong { key: "every", span: every })?;
-    if length < SECOND {
-        return Err(PlanError::TooShort(every));
-    }
-    let Some(share) = spec.share else {
-        return Ok(Stream::Slots(Slots::new(length, false, part)));
-    };
-    // A hair above the next whole number is rounding, not need.
-    let rounds = (1.0 / share.share() - 1e-9).ceil() as u32;
-    let cycle = every.0.checked_mul(rounds).unwrap_or(Duration::MAX);
-    let length = nanos(cycle).ok_or(PlanError::ShareTooSmall { cycle: Span(cycle) })?;
-    Ok(Stream::Slots(Slots::new(length, true, part)))
-}
-
-/// The slots' length of a guarantee, in nanoseconds.
-fn slot_of(detect: &DetectSpec) -> Result<i64, PlanError> {
-    let within =
-        nanos(detect.within.0).ok_or(PlanError::TooLong { key: "detect", span: detect.within })?;
-    let observations = detect.observations();
-    // One slot more than observations: any window of `within` then holds that many whole.
-    let slots = i64::try_from(observations).unwrap_or(i64::MAX).saturating_add(1);
-    let length = within / slots;
-    if length < SECOND {
-        return Err(PlanError::DetectTooOften { observations, within: detect.within });
-    }
-    Ok(length)
-}
-
-impl DetectSpec {
-    /// The observations that are made in any window: n = ⌈ln(1−c)/ln(1−p)⌉.
-    pub fn observations(&self) -> u64 {
-        let (prevalence, confidence) = (self.prevalence.share(), self.confidence.share());
-        stats::observations(prevalence, confidence).unwrap_or(u64::MAX)
     }
 }
 
@@ -270,37 +157,10 @@ fn count(slots: &Slots, key: PointKey, seed: &Seed, from: DateTime<Utc>, to: Dat
     from.zip(to).map_or(0, |(from, to)| to.abs_diff(from))
 }
 
-fn slow(part: &mut PlanSpec, times: f64) -> Option<()> {
-    let longer = |span: Span| {
-        let seconds = (span.0.as_secs_f64() * times - 1e-6).ceil();
-        (seconds <= A_YEAR).then(|| Span(Duration::from_secs_f64(seconds)))
-    };
-    if let Some(every) = part.every {
-        part.every = Some(longer(every)?);
-    } else if let Some(detect) = &mut part.detect {
-        detect.within = longer(detect.within)?;
-    } else {
-        let hours = part.compile().ok()?.samples_per_hour().recip();
-        (part.cron, part.time_zone) = (None, None);
-        part.every = Some(longer(Span(Duration::try_from_secs_f64(hours * 3_600.0).ok()?))?);
-    }
-    Some(())
-}
-
-/// Nanoseconds of a duration that is at most a year.
-fn nanos(span: Duration) -> Option<i64> {
-    i64::try_from(span.as_nanos()).ok().filter(|nanos| *nanos <= LEAP_YEAR)
-}
-
 /// A quarter of an hour in seconds.
 const QUARTER: i64 = 15 * 60;
-const LEAP_YEAR: i64 = 366 * 86_400 * SECOND;
-/// In seconds.
-const A_YEAR: f64 = 365.0 * 86_400.0;
 const A_NANO: TimeDelta = TimeDelta::nanoseconds(1);
 const A_SECOND: TimeDelta = TimeDelta::seconds(1);
-const LEAST_PART: Duration = Duration::from_secs(10);
-const MOST_PARTS: usize = 4;
 const MOST_COUNTED: u64 = 10_000;
 
 #[cfg(test)]
@@ -411,24 +271,6 @@ mod tests {
             let plan = plan(json);
             assert!((plan.samples_per_hour() - samples).abs() < 1e-9, "{json}");
             assert_eq!(plan.longest_wait().as_secs(), longest, "{json}");
-        }
-    }
-
-    #[test]
-    fn a_slower_plan_costs_that_much_less_and_keeps_what_it_promises() {
-        for json in [
-            r#"{"every": "5m"}"#,
-            r#"{"every": "5m", "share": "10%"}"#,
-            r#"{"cron": "*/7 * * * *"}"#,
-            r#"{"detect": {"within": "1h", "prevalence": "10%", "confidence": "99%"}}"#,
-            r#"{"mix": [{"every": "15m"}, {"detect": {"within": "1h", "prevalence": "10%", "confidence": "99%"}}]}"#,
-        ] {
-            let plan = plan(json);
-            let slowed = plan.slowed(1.5).expect(json);
-            let times = plan.samples_per_hour() / slowed.samples_per_hour();
-            assert!((1.499_999..1.51).contains(&times), "{json}: {times}");
-            assert_eq!(slowed.detects.len(), plan.detects.len());
-            assert!(slowed.slowed(1e9).is_none(), "{json}");
         }
     }
 

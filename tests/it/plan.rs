@@ -454,6 +454,33 @@ fn a_plan_beyond_its_budget_is_refused_at_its_place_with_the_nearest_that_fits()
     assert_eq!((status, value["over_budget"].as_array().map(Vec::len)), (0, Some(0)));
 }
 
+/// The next due times of one target, by `config explain`.
+fn due(text: &str, seed: &str) -> Vec<String> {
+    let (folder, file) = config(&format!("{text}data: {{seed_file: seed}}\n"));
+    std::fs::write(folder.path().join("seed"), seed).expect("a seed");
+    let output = run(&["config", "explain", "192.0.2.7:443", "--config", &file]);
+    let value: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let points = value["next_due"].as_array().expect("points");
+    let times = points.iter().flat_map(|point| point["next_due"].as_array().expect("times"));
+    times.map(|time| time.as_str().expect("a time").to_owned()).collect()
+}
+
+#[test]
+fn due_times_hang_on_seed_point_and_own_plan_and_on_nothing_else() {
+    let seed = "0123456789abcdef0123456789abcdef\n";
+    let text = TIERS.replace("every: 5m, share: 10%", "every: 1d, share: 10%");
+    let before = due(&text, seed);
+    assert_eq!(before.len(), 6);
+    let others =
+        text.replace("within: 1h", "within: 2h").replace("every: 15m", "every: 7m").replace(
+            "{target: \"https://blog.example.com\", plan: silver}",
+            "{target: x.example.com, plan: bronze}",
+        );
+    assert!(others != text && due(&others, seed) == before);
+    assert_ne!(due(&text, "fedcba98765432100123456789abcdef\n"), before);
+    assert_ne!(due(&text.replace("every: 1d", "every: 2d"), seed), before);
+}
+
 #[test]
 fn a_target_s_explanation_says_what_its_plan_gives_and_when_it_is_due() {
     let (folder, file) = config(&format!("{TIERS}data: {{seed_file: seed}}\n"));

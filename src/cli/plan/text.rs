@@ -14,8 +14,10 @@ pub(super) fn write(out: &mut impl Write, survey: &Survey<'_>) -> io::Result<()>
     let total = survey.total();
     writeln!(
         out,
-        "in all: {} targets, {} points, {:.0} samples/h, about {:.0} connections/h",
-        total.targets, total.points, total.samples_per_hour, total.connections_per_hour,
+        "in all: {}, {} samples/h, about {} connections/h",
+        members(&total),
+        rate(total.samples_per_hour),
+        rate(total.connections_per_hour),
     )?;
     if survey.has_discovery {
         writeln!(out, "targets that discovery finds are not counted")?;
@@ -35,12 +37,11 @@ fn plan(out: &mut impl Write, surveyed: &Surveyed) -> io::Result<()> {
     }
     writeln!(
         out,
-        "  {} points of {} targets, {:.1} samples/h each; {:.0} samples/h and about {:.0} connections/h in all{}",
-        whole.points,
-        whole.targets,
-        plan.samples_per_hour(),
-        whole.samples_per_hour,
-        whole.connections_per_hour,
+        "  {}, {} samples/h each; {} samples/h and about {} connections/h in all{}",
+        members(whole),
+        rate(plan.samples_per_hour()),
+        rate(whole.samples_per_hour),
+        rate(whole.connections_per_hour),
         most(whole),
     )?;
     writeln!(out, "  a fault is seen within      {:>9} {:>9} {:>9}", "half", "95%", "99%")?;
@@ -57,12 +58,11 @@ fn plan(out: &mut impl Write, surveyed: &Surveyed) -> io::Result<()> {
     for (service, tally) in named.take(MOST_GROUPS) {
         writeln!(
             out,
-            "  service {service}: {} points of {} targets, {:.0} samples/h, about {:.0} connections/h; \
-             what {} of them share is seen within {} (95%)",
-            tally.points,
-            tally.targets,
-            tally.samples_per_hour,
-            tally.connections_per_hour,
+            "  service {service}: {}, {} samples/h, about {} connections/h; what is at {} of the points is \
+             seen within {} (95%)",
+            members(tally),
+            rate(tally.samples_per_hour),
+            rate(tally.connections_per_hour),
             tally.tenth(),
             shown(plan.detection_time_of_group(tally.tenth(), 0.95)),
         )?;
@@ -100,10 +100,22 @@ fn promised(out: &mut impl Write, surveyed: &Surveyed) -> io::Result<()> {
     Ok(())
 }
 
+fn members(tally: &Tally) -> String {
+    let plural = |count: u32| if count == 1 { "" } else { "s" };
+    let (points, targets) = (tally.points, tally.targets);
+    format!("{points} point{} of {targets} target{}", plural(points), plural(targets))
+}
+
+/// So many an hour, with decimals where there are few.
+fn rate(an_hour: f64) -> String {
+    let decimals = if an_hour < 1.0 { 3 } else { usize::from(an_hour < 100.0) };
+    format!("{an_hour:.decimals$}")
+}
+
 fn most(tally: &Tally) -> String {
     match &tally.most {
         Some((connections, name)) if tally.targets > 1 => {
-            format!(" (at most {connections:.0} to one: {name})")
+            format!(" (at most {} to one: {name})", rate(*connections))
         }
         _ => String::new(),
     }
