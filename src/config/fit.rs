@@ -31,32 +31,127 @@ pub(super) struct Fit<'a> {
 
 /// Every plan that takes more than it may, once for each budget.
 pub(super) fn over_budget(fit: &Fit<'_>) -> Vec<OverBudget> {
-    let mut tally = Tally { fit, shared: HashMap::new(), found: BTreeMap::new() };
-    for (nth, target) in fit.targets.iter().enumerate() {
-        let span = fit.spans.get(nth).cloned().unwrap_or_default();
-        // The built-in plan stands nowhere; one that could not be read was reported.
-        let place = fit.places.get(&target.plan_name).cloned();
-        if place.is_some() || &*target.plan_name == super::model::DEFAULT_PLAN {
-            tally.add(target, &place.unwrap_or(span));
-        }
+    let mut sums: HashMap<Level<'_>, f64> = HashMap::new();
+    fit.visit(&mut |level, needed, _, _| *sums.entry(level).or_default() += needed);
+    sums.retain(|level, needed| *needed > fit.allowed(level) * ROUNDING);
+    if sums.is_empty() {
+        return Vec::new();
     }
-    tally.judge_shared();
-    tally.found.into_values().collect()
+    // Who takes it is only asked where it is too much: a config may have a million levels.
+    let mut demands: HashMap<Level<'_>, Demand> = HashMap::new();
+    fit.visit(&mut |level, needed, target, span| {
+        if sums.contains_key(&level) {
+            demands.entry(level).or_default().add(&target.plan_name, needed, span);
+        }
+    });
+    let mut found = Found { fit, worst: BTreeMap::new() };
+    for (level, demand) in demands {
+        found.note(&level, &demand);
+    }
+    found.worst.into_values().collect()
 }
 
-struct Tally<'a> {
-    fit: &'a Fit<'a>,
-    /// Budgets that targets share.
-    shared: HashMap<Level, Demand>,
-    /// By plan and budget: the worst.
-    found: BTreeMap<(Arc<str>, String), OverBudget>,
-}
-
+/// What has a budget.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-enum Level {
+enum Level<'a> {
     Address(ProbeKind, IpAddr),
     Network(IpAddr),
+    /// A name by itself: the address that it has is not known, or its rate is its own.
+    Target(ProbeKind, &'a Arc<str>, OwnRate),
     Total,
+}
+
+/// A target's own rate, by its bits, so that it can be part of a key.
+type OwnRate = Option<u64>;
+
+type Visit<'v, 'a> = dyn FnMut(Level<'a>, f64, &'a TargetConfig, &Range<usize>) + 'v;
+
+impl<'a> Fit<'a> {
+    /// Tells of every level that a target's samples take of, and how much.
+    fn visit(&self, tell: &mut Visit<'_, 'a>) {
+        let nowhere = 0..0;
+        for (nth, target) in self.targets.iter().enumerate() {
+            // The built-in plan stands nowhere; one that could not be read was reported.
+            let place = self.places.get(&target.plan_name);
+            if place.is_some() || &*target.plan_name == super::model::DEFAULT_PLAN {
+                let span = place.or_else(|| self.spans.get(nth)).unwrap_or(&nowhere);
+                let mut tell = |level, needed| tell(level, needed, target, span);
+                self.visit_target(target, &mut tell);
+            }
+        }
+    }
+
+    fn visit_target(&self, target: &'a TargetConfig, tell: &mut dyn FnMut(Level<'a>, f64)) {
+        let mut fixed = fixed_addresses(&target.target).unwrap_or_default();
+        fixed.truncate(target.max_addresses);
+        let host = target.target.endpoint.host.address();
+        let own = target.target.settings.rate.map(f64::to_bits);
+        for &probe in &target.probes {
+            // Which servers dns asks is known once they are found; an address is one itself.
+            let is_asked = |address: &&IpAddr| probe != ProbeKind::Dns || host == Some(**address);
+            let mut is_known = false;
+            for &address in fixed.iter().filter(is_asked) {
+                let may_scan = probe == ProbeKind::Ports && self.scope.may_scan(address);
+                let needed = hertz(target, probe, may_scan);
+                let is_first = !std::mem::replace(&mut is_known, true);
+                if own.is_some() {
+                    // Each address has this rate, and one stands for all of them.
+                    if is_first {
+                        tell(Level::Target(probe, &target.target.name, own), needed);
+                    }
+                    continue;
+                }
+                tell(Level::Address(probe, address), needed);
+                tell(Level::Network(network(address)), needed);
+                tell(Level::Total, needed);
+            }
+            if is_known {
+                continue;
+            }
+            let needed = hertz(target, probe, false);
+            if probe != ProbeKind::Dns {
+                tell(Level::Target(probe, &target.target.name, own), needed);
+            }
+            if own.is_none() {
+                tell(Level::Total, needed);
+            }
+        }
+    }
+
+    /// Connections a second.
+    fn allowed(&self, level: &Level<'_>) -> f64 {
+        let budgets = self.budgets;
+        match level {
+            Level::Target(_, _, Some(own)) => f64::from_bits(*own),
+            Level::Address(probe, _) | Level::Target(probe, ..) => {
+                budgets.per_address.of(*probe).hertz()
+            }
+            Level::Network(_) => budgets.per_network.hertz(),
+            Level::Total => budgets.total.hertz(),
+        }
+    }
+}
+
+/// Connections a second of one probe, at one address.
+fn hertz(target: &TargetConfig, probe: ProbeKind, may_scan: bool) -> f64 {
+    let contacts = target.target.contacts(probe, may_scan);
+    target.plan.samples_per_hour() / 3_600.0 * f64::from(contacts)
+}
+
+impl Level<'_> {
+    /// The budget's key, and where it is.
+    fn names(&self) -> (String, String) {
+        match self {
+            Self::Address(probe, address) => (per_address(*probe), address.to_string()),
+            Self::Network(address) => {
+                let bits = if address.is_ipv4() { 24 } else { 48 };
+                ("budgets.per_network".to_owned(), format!("{address}/{bits}"))
+            }
+            Self::Target(_, name, Some(_)) => ("rate".to_owned(), name.to_string()),
+            Self::Target(probe, name, None) => (per_address(*probe), name.to_string()),
+            Self::Total => ("budgets.total".to_owned(), String::new()),
+        }
+    }
 }
 
 /// What is taken of one budget, in connections a second.
@@ -77,107 +172,17 @@ impl Demand {
     }
 }
 
-impl Tally<'_> {
-    fn add(&mut self, target: &TargetConfig, span: &Range<usize>) {
-        let fixed = fixed_addresses(&target.target);
-        for &probe in &target.probes {
-            let mut addresses = fixed.clone().unwrap_or_default();
-            addresses.truncate(target.max_addresses);
-            if probe == ProbeKind::Dns {
-                // Which servers will be asked is known once they are found; an address is one.
-                addresses.retain(|address| target.target.endpoint.host.address() == Some(*address));
-            }
-            match addresses.is_empty() {
-                true => self.at_unknown(target, probe, span),
-                false => self.at_known(target, probe, &addresses, span),
-            }
-        }
-    }
+struct Found<'a> {
+    fit: &'a Fit<'a>,
+    /// By plan and budget.
+    worst: BTreeMap<(Arc<str>, String), OverBudget>,
+}
 
-    /// Connections a second of one probe, at one address.
-    fn rate(&self, target: &TargetConfig, probe: ProbeKind, may_scan: bool) -> f64 {
-        let contacts = target.target.contacts(probe, may_scan);
-        target.plan.samples_per_hour() / 3_600.0 * f64::from(contacts)
-    }
-
-    fn at_unknown(&mut self, target: &TargetConfig, probe: ProbeKind, span: &Range<usize>) {
-        let needed = self.rate(target, probe, false);
-        let own = target.target.settings.rate;
-        // A dns probe's queries go to several servers, none of which is known.
-        if probe != ProbeKind::Dns {
-            let allowed = own.unwrap_or_else(|| self.fit.budgets.per_address.of(probe).hertz());
-            self.hold(probe, allowed, target, needed, span);
-        }
-        if own.is_none() {
-            self.share(Level::Total, target, needed, span);
-        }
-    }
-
-    fn at_known(
-        &mut self,
-        target: &TargetConfig,
-        probe: ProbeKind,
-        addresses: &[IpAddr],
-        span: &Range<usize>,
-    ) {
-        for &address in addresses {
-            let may_scan = probe == ProbeKind::Ports && self.fit.scope.may_scan(address);
-            let needed = self.rate(target, probe, may_scan);
-            if let Some(own) = target.target.settings.rate {
-                self.hold(probe, own, target, needed, span);
-                continue;
-            }
-            self.share(Level::Address(probe, address), target, needed, span);
-            self.share(Level::Network(network(address)), target, needed, span);
-            self.share(Level::Total, target, needed, span);
-        }
-    }
-
-    fn share(&mut self, level: Level, target: &TargetConfig, needed: f64, span: &Range<usize>) {
-        self.shared.entry(level).or_default().add(&target.plan_name, needed, span);
-    }
-
-    /// A budget that this target has for itself: its own rate, or that of an address yet unknown.
-    fn hold(
-        &mut self,
-        probe: ProbeKind,
-        allowed: f64,
-        target: &TargetConfig,
-        needed: f64,
-        span: &Range<usize>,
-    ) {
-        if needed > allowed * ROUNDING {
-            let mut demand = Demand::default();
-            demand.add(&target.plan_name, needed, span);
-            let own = target.target.settings.rate.map(|_| "rate".to_owned());
-            let budget = own.unwrap_or_else(|| per_address(probe));
-            self.note(budget, target.target.name.to_string(), allowed, &demand);
-        }
-    }
-
-    fn judge_shared(&mut self) {
-        for (level, demand) in std::mem::take(&mut self.shared) {
-            let budgets = self.fit.budgets;
-            let (budget, at, allowed) = match level {
-                Level::Address(probe, address) => {
-                    (per_address(probe), address.to_string(), budgets.per_address.of(probe))
-                }
-                Level::Network(address) => {
-                    let bits = if address.is_ipv4() { 24 } else { 48 };
-                    let at = format!("{address}/{bits}");
-                    ("budgets.per_network".to_owned(), at, budgets.per_network)
-                }
-                Level::Total => ("budgets.total".to_owned(), String::new(), budgets.total),
-            };
-            if demand.needed > allowed.hertz() * ROUNDING {
-                self.note(budget, at, allowed.hertz(), &demand);
-            }
-        }
-    }
-
+impl Found<'_> {
     /// Remembers the worst place of each plan and budget. What is told of is a plan with a guarantee
     /// where there is one; among those, the one that takes most.
-    fn note(&mut self, budget: String, at: String, allowed: f64, demand: &Demand) {
+    fn note(&mut self, level: &Level<'_>, demand: &Demand) {
+        let (allowed, (budget, at)) = (self.fit.allowed(level), level.names());
         let promises = |plan: &Arc<str>| {
             self.fit.plans.get(plan).is_some_and(|plan| !plan.guarantees(1).is_empty())
         };
@@ -202,7 +207,7 @@ impl Tally<'_> {
             span: span.clone(),
         };
         let key = (Arc::clone(name), over.budget.clone());
-        if let Some(known) = self.found.get_mut(&key) {
+        if let Some(known) = self.worst.get_mut(&key) {
             over.more = known.more + 1;
             let is_worse =
                 (over.needed / over.allowed, &known.at) > (known.needed / known.allowed, &over.at);
@@ -212,7 +217,7 @@ impl Tally<'_> {
             }
             return;
         }
-        self.found.insert(key, over);
+        self.worst.insert(key, over);
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn unseen_together(members: u32, time: f64) -> f64 {
     (0..STEPS).map(mean).sum::<f64>() / f64::from(STEPS)
 }
 
-const STEPS: u32 = 1_000;
+const STEPS: u32 = 250;
 
 /// The least share of faulty connections that `faulty` of `n` observations are compatible with
 /// (Clopper and Pearson, one-sided, so that it holds with at least `confidence`).
