@@ -17,6 +17,8 @@ mod run;
 mod screen;
 mod switches;
 
+pub use plan::summary as plan_summary;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;

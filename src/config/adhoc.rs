@@ -206,6 +206,7 @@ impl Config {
             maintenance: Arc::default(),
             alerting: AlertingSpec::default(),
             budgets: BudgetSpec::default(),
+            over_budget: Vec::new(),
             web: WebSpec::default(),
             data: DataSpec::default(),
             resolvers: ResolverSpec::System,

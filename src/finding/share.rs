@@ -121,7 +121,10 @@ mod tests {
         let share = Share::of(1, 8);
         assert!((share.lower - 0.003_16).abs() < 1e-4, "{share:?}");
         assert!((share.upper - 0.526_51).abs() < 1e-4, "{share:?}");
-        assert_eq!(share.words(), "1 of 8 samples since (12.5 %; 0.3 to 52.7 % with 95 % confidence)");
+        assert_eq!(
+            share.words(),
+            "1 of 8 samples since (12.5 %; 0.3 to 52.7 % with 95 % confidence)"
+        );
         let (none, all) = (Share::of(0, 0), Share::of(4, 4));
         assert_eq!((none.estimate, none.lower, none.upper), (None, 0.0, 1.0));
         assert!(all.upper == 1.0 && (all.lower - 0.397_6).abs() < 1e-3, "{all:?}");

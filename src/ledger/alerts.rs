@@ -115,7 +115,8 @@ impl Outbox for Ledger {
     fn pending(&self, receiver: &str) -> Result<Vec<OutboxRow>, LedgerError> {
         let now = self.now();
         let url = self.shared.external_url.as_deref();
-        let stored = self.shared.readers.with(|db| pending(db, &mut self.survey(db)?, receiver, now, url));
+        let stored =
+            self.shared.readers.with(|db| pending(db, &mut self.survey(db)?, receiver, now, url));
         let overlay = self.shared.overlay();
         let mut rows = match stored {
             Ok(rows) => rows,

@@ -158,7 +158,8 @@ fn services(db: &Connection) -> Result<Services, LedgerError> {
         "SELECT json_extract(labels, '$.service') AS service, probe, count(DISTINCT target)
          FROM points WHERE retired = 0 AND service IS NOT NULL GROUP BY service, probe",
     )?;
-    let rows = statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), count_of(row, 2)?)))?;
+    let rows =
+        statement.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), count_of(row, 2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -14,8 +14,7 @@ pub type MetricError = prometheus::Error;
 const SECONDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// What lies between a deployment and a finding: seconds to a day.
-const LEAD_SECONDS: [f64; 9] =
-    [5.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0];
+const LEAD_SECONDS: [f64; 9] = [5.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0];
 
 fn buckets(name: &str) -> Vec<f64> {
     if name.contains("_lead_") { LEAD_SECONDS.to_vec() } else { SECONDS.to_vec() }

@@ -111,8 +111,7 @@ pub(super) async fn findings(State(site): State<Arc<Site>>, asked: Asked<Params>
 }
 
 pub(super) async fn finding(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Answer {
-    let question =
-        move |view: &dyn View| told(view, view.finding(&id)?.into_iter().collect());
+    let question = move |view: &dyn View| told(view, view.finding(&id)?.into_iter().collect());
     let finding = site.read(question).await?.pop();
     let finding =
         finding.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such finding"))?;
@@ -141,8 +140,7 @@ pub(super) async fn samples(State(site): State<Arc<Site>>, asked: Asked<Params>)
     let target = target.to_owned();
     let before = given(params.after.as_deref()).map(str::parse::<i64>).transpose();
     let before = before.map_err(|_| Problem::bad("after is the `next` of the page before"))?;
-    let question =
-        move |view: &dyn View| view.samples(&target, probe, before, limit + 1);
+    let question = move |view: &dyn View| view.samples(&target, probe, before, limit + 1);
     let mut samples = site.read(question).await?;
     let more = samples.len() > limit;
     samples.truncate(limit);

@@ -27,6 +27,8 @@ mod gate;
 mod hostile;
 /// The daemon beside the real Alertmanager and Prometheus.
 mod monitoring;
+/// What sampling plans promise, by simulation; `secchi plan`.
+mod plan;
 /// What the daemon does to its targets: one connection at a time, at the configured rate.
 mod politeness;
 mod support;
