@@ -40,7 +40,7 @@ mod view;
 mod writer;
 
 pub use alerts::alert_of;
-pub use context::{Context, LastDeployment, chooses};
+pub use context::{Context, LastDeployment};
 pub use entry::{Code, Coded, SampleEntry};
 pub use error::LedgerError;
 pub use event::Event;
