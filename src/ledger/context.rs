@@ -74,7 +74,7 @@ impl Ledger {
         })
     }
 
-    /// Counting every point takes a moment, and many ask: the count is kept for a minute.
+    /// Counting every point takes a moment, and many ask: the count is kept for ten seconds.
     fn services(&self, db: &Connection) -> Result<Arc<Services>, LedgerError> {
         let mut kept = self.shared.services.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, services)) = kept.as_ref()
@@ -225,6 +225,6 @@ fn deployments(db: &Connection) -> Result<Vec<Deployment>, LedgerError> {
     Ok(all)
 }
 
-const KEPT: Duration = Duration::from_secs(60);
+const KEPT: Duration = Duration::from_secs(10);
 /// Open findings of one rule that are looked at for its spread.
 const MOST_OPEN: usize = 10_000;

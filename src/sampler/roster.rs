@@ -231,9 +231,10 @@ impl Roster {
         };
         let Point { target, probe, .. } = &own.point;
         let from = (Arc::clone(&target.name), *probe, None);
-        let addresses = self.by_rank.range(from..).take_while(|((name, kind, _), _)| {
-            name == &target.name && kind == probe
-        });
+        let addresses = self
+            .by_rank
+            .range(from..)
+            .take_while(|((name, kind, _), _)| name == &target.name && kind == probe);
         let addresses = addresses.map(|(_, index)| *index).filter(|other| *other != index);
         let siblings = self.services.around(&own.point, chance).take(MOST_LOOKED_AT);
         let siblings = siblings.filter(|other| {

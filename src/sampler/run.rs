@@ -327,9 +327,9 @@ impl Sampler {
     fn follow_up(&self, turn: &mut Turn, labels: &Labels) -> usize {
         let seats = turn.roster.seats(|target| chooses(labels, &target.name, &target.labels));
         let now = Instant::now();
-        let all = AFTER_DEPLOYMENT.iter().flat_map(|after| {
-            seats.iter().map(move |seat| (now + *after, *seat))
-        });
+        let all = AFTER_DEPLOYMENT
+            .iter()
+            .flat_map(|after| seats.iter().map(move |seat| (now + *after, *seat)));
         let shed = all.filter(|(at, seat)| !turn.follow_ups.add(*at, *seat)).count();
         self.skip("shed", shed as u64);
         seats.len()

@@ -7,6 +7,8 @@
 mod api;
 /// The import rule and the bounds on files.
 mod architecture;
+/// Deployments, how far a fault spreads, and how often it shows.
+mod change;
 /// `secchi check` against real servers.
 mod check;
 /// `secchi config …`, `rules …`, `plan`, `generate`: commands that need no network.
