@@ -110,7 +110,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         metrics: Arc::clone(&metrics),
         clock_doubted: Arc::default(),
     };
-    let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger)));
+    let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger), seed));
     let sampler = Sampler {
         taker: Arc::new(taker),
         sink,

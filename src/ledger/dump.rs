@@ -9,7 +9,7 @@ use super::LedgerError;
 
 /// Every projection but the samples, with its key. Samples follow from the events that are kept, so
 /// a checkpoint need not hold them.
-pub(super) const TABLES: [(&str, &str); 13] = [
+pub(super) const TABLES: [(&str, &str); 17] = [
     ("counters", "name"),
     ("segments", "number"),
     ("points", "number"),
@@ -22,6 +22,10 @@ pub(super) const TABLES: [(&str, &str); 13] = [
     ("exceptions", "key, made"),
     ("baselines", "key"),
     ("deployments", "number"),
+    ("held_rules", "number"),
+    ("sheets", "number"),
+    ("evidence", "day, point, sheet"),
+    ("rhythms", "point"),
     ("samples", "id"),
 ];
 

@@ -13,6 +13,7 @@
 //! own.
 
 mod alerts;
+mod archive;
 mod bytes;
 mod chain;
 mod desk;
@@ -20,6 +21,7 @@ mod dump;
 mod entry;
 mod error;
 mod event;
+mod evidence;
 mod export;
 mod gauges;
 mod handle;
@@ -39,9 +41,11 @@ mod view;
 mod writer;
 
 pub use alerts::alert_of;
+pub use archive::Archive;
 pub use entry::{Code, Coded, SampleEntry};
 pub use error::LedgerError;
 pub use event::Event;
+pub use evidence::{EvidenceFilter, EvidenceKey, EvidencePage, EvidenceRow};
 pub use export::export;
 pub use handle::Ledger;
 pub use options::{Health, Memory, Options, PointState, Receipt, Record, SegmentPolicy};

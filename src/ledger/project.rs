@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::entry::{Code, SampleEntry};
 use super::event::{Event, deployment_text, exception_key};
 use super::outbox::{Ack, AlertState};
-use super::{LedgerError, bytes};
+use super::{LedgerError, bytes, evidence};
 use crate::finding::{Finding, FindingState, Tally};
 use crate::sample::{Severity, Verdict};
 use crate::target::PointKey;
@@ -37,6 +37,9 @@ pub(super) fn apply(db: &Connection, event: &Event) -> Result<(), LedgerError> {
             db.prepare_cached(sql)?.execute(params![millis(*at), json(labels)?, body])?;
             Ok(())
         }
+        Event::EvidenceAged { .. } | Event::RuleDescribed { .. } | Event::SheetDescribed { .. } => {
+            evidence::apply(db, event)
+        }
         Event::ExceptionEnded { rule, target, subject, .. } => {
             let key = exception_key(rule, target, subject.as_deref());
             db.execute("DELETE FROM exceptions WHERE key = ?1 AND made = 1", [key])?;
@@ -58,6 +61,7 @@ pub(super) fn apply(db: &Connection, event: &Event) -> Result<(), LedgerError> {
         Event::Samples { first, samples } => {
             for (id, sample) in (*first..).zip(samples) {
                 record(db, id, sample)?;
+                evidence::count(db, sample)?;
             }
             let count = i64::try_from(samples.len()).unwrap_or(0);
             set_counter(db, "sample", first + count - 1)
@@ -81,10 +85,12 @@ pub(super) fn apply(db: &Connection, event: &Event) -> Result<(), LedgerError> {
 }
 
 fn describe(db: &Connection, event: &Event) -> Result<(), LedgerError> {
-    let Event::PointDescribed { number, target, probe, address, labels, plan, freshness } = event
+    let Event::PointDescribed { number, target, probe, address, labels, plan, freshness, interval } =
+        event
     else {
         return Ok(());
     };
+    evidence::describe(db, *number, *interval)?;
     let key = signed(PointKey::new(target, *probe, *address));
     let address = address.map(|address| address.to_string()).unwrap_or_default();
     let sql =
@@ -372,7 +378,8 @@ fn set_counter(db: &Connection, name: &str, value: i64) -> Result<(), LedgerErro
     Ok(())
 }
 
-fn raise_counter(db: &Connection, name: &str, value: i64) -> Result<(), LedgerError> {
+/// Keeps the greatest number given out under that name.
+pub(super) fn raise_counter(db: &Connection, name: &str, value: i64) -> Result<(), LedgerError> {
     if counter(db, name)? < value { set_counter(db, name, value) } else { Ok(()) }
 }
 

@@ -1,6 +1,6 @@
 //! What one commit will write.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -71,7 +71,7 @@ impl Batch {
             match event {
                 Event::Samples { samples, .. } => {
                     for sample in samples {
-                        shed.points.insert(sample.point);
+                        shed.points.entry(sample.point).or_insert(sample.at);
                         shed.findings.extend(sample.breached);
                         shed.findings.extend(sample.clean);
                     }
@@ -114,6 +114,7 @@ impl Batch {
 #[derive(Debug, Default)]
 pub(super) struct Shed {
     pub(super) samples: usize,
-    pub(super) points: HashSet<i64>,
+    /// Each with the time of the first.
+    pub(super) points: HashMap<i64, i64>,
     pub(super) findings: HashSet<i64>,
 }
