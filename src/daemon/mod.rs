@@ -8,6 +8,7 @@ mod notify;
 mod outside;
 mod past;
 mod population;
+mod proof;
 mod pulse;
 mod reload;
 mod seed;
@@ -132,6 +133,12 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     };
     tasks.spawn(keeper.run(settings.clone(), keeper_reloads, stop.child_token()));
     tasks.spawn(pulse::run(
+        Arc::clone(&ledger),
+        Arc::clone(&metrics),
+        Arc::clone(&clock),
+        stop.child_token(),
+    ));
+    tasks.spawn(proof::run(
         Arc::clone(&ledger),
         Arc::clone(&metrics),
         Arc::clone(&clock),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rusqlite::types::Value as Cell;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use serde_json::Value;
 
 use super::sheets::{CLEAN, POSITIVE, split};
 use super::{DAY, NO_SHEET, WEEKS, day_of, monday};
@@ -80,6 +81,28 @@ impl EvidenceRow {
     pub fn key(&self) -> EvidenceKey {
         let address = self.address.map(|address| address.to_string()).unwrap_or_default();
         (self.target.to_string(), self.probe, address, self.rule.to_string())
+    }
+
+    /// As the API and the report write it, but for what hangs on a confidence.
+    pub fn to_json(&self) -> Value {
+        let mut value = serde_json::json!({
+            "target": self.target,
+            "probe": self.probe,
+            "address": self.address,
+            "rule": self.rule,
+            "range": self.range,
+            "samples": self.samples,
+            "positives": self.positives,
+            "unknown": self.unknown,
+            "due": self.due,
+            "taken": self.taken,
+            "coverage": self.coverage(),
+            "oldest": self.oldest,
+        });
+        if self.retired {
+            value["retired"] = true.into();
+        }
+        value
     }
 
     /// The share of due slots that a sample was taken in.
