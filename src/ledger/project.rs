@@ -61,8 +61,8 @@ pub(super) fn apply(db: &Connection, event: &Event) -> Result<(), LedgerError> {
         Event::Samples { first, samples } => {
             for (id, sample) in (*first..).zip(samples) {
                 record(db, id, sample)?;
-                evidence::count(db, sample)?;
             }
+            evidence::count(db, samples)?;
             let count = i64::try_from(samples.len()).unwrap_or(0);
             set_counter(db, "sample", first + count - 1)
         }

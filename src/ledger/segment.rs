@@ -10,7 +10,7 @@ use super::event::Event;
 use super::evidence::{self, Sheets, day_of};
 use super::project::{apply, counter, millis};
 use super::writer::Writer;
-use super::{LedgerError, bytes, dump};
+use super::{LedgerError, dump};
 
 /// The open segment, and what is left to clear of dropped ones.
 #[derive(Debug)]
@@ -108,15 +108,15 @@ impl Writer {
     /// Leaves a checkpoint, and its hash in the chain. It is of the state before the closing commit.
     fn close_segment(&mut self, db: &Connection) -> Result<(), LedgerError> {
         let transaction = db.unchecked_transaction()?;
-        let text = dump::checkpoint(&transaction)?;
+        let (packed, digest) = dump::checkpoint(&transaction)?;
         let event = Event::SegmentClosed {
             segment: self.segments.number,
             last: self.head.number,
             head: self.head.hash.to_vec(),
-            checkpoint: bytes::sha256(&[&text]).to_vec(),
+            checkpoint: digest,
         };
         let sql = "INSERT INTO checkpoints (segment, bytes) VALUES (?1, ?2)";
-        transaction.execute(sql, params![self.segments.number, bytes::deflate(&text)?])?;
+        transaction.execute(sql, params![self.segments.number, packed])?;
         apply(&transaction, &event)?;
         let (head, size) = chain::append(&transaction, self.head, self.head.at, &[event])?;
         transaction.commit()?;

@@ -151,7 +151,7 @@ fn closes(
         db.query_row("SELECT prev FROM commits WHERE number = ?1", [link.number], |row| {
             row.get(0)
         })?;
-    if prev != head || !is_digest(&dump::checkpoint(scratch)?, checkpoint) {
+    if prev != head || dump::checkpoint_digest(scratch)? != checkpoint {
         return Err(broken(format!("the replay differs from the checkpoint of segment {segment}")));
     }
     Ok(())

@@ -13,7 +13,7 @@ mod age;
 mod read;
 mod sheets;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Statement, params};
 
 use super::LedgerError;
 use super::entry::SampleEntry;
@@ -72,8 +72,18 @@ pub(super) fn describe(db: &Connection, point: i64, interval: i64) -> Result<(),
     Ok(())
 }
 
-/// Counts a sample of the point's own plan, and the slots that passed unseen before it.
-pub(super) fn count(db: &Connection, sample: &SampleEntry) -> Result<(), LedgerError> {
+/// Counts samples of the points' own plans, and the slots that passed unseen before them.
+pub(super) fn count(db: &Connection, samples: &[SampleEntry]) -> Result<(), LedgerError> {
+    let sql = "INSERT INTO evidence (day, point, sheet, samples, due, first_at, last_at)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+               ON CONFLICT (day, point, sheet) DO UPDATE SET samples = samples + excluded.samples,
+               due = due + excluded.due, first_at = min(first_at, excluded.first_at),
+               last_at = max(last_at, excluded.last_at)";
+    let mut add = db.prepare_cached(sql)?;
+    samples.iter().try_for_each(|sample| count_one(&mut add, sample))
+}
+
+fn count_one(add: &mut Statement<'_>, sample: &SampleEntry) -> Result<(), LedgerError> {
     let Some(sheet) = sample.sheet else { return Ok(()) };
     let day = day_of(sample.at);
     let mut due = 1;
@@ -82,25 +92,11 @@ pub(super) fn count(db: &Connection, sample: &SampleEntry) -> Result<(), LedgerE
             if passed == day {
                 due += missed;
             } else {
-                add(db, (passed, sample.point, NO_SHEET), (0, missed), since)?;
+                add.execute([passed, sample.point, NO_SHEET, 0, missed, since])?;
             }
         }
     }
-    add(db, (day, sample.point, sheet), (1, due), sample.at)
-}
-
-fn add(
-    db: &Connection,
-    (day, point, sheet): (i64, i64, i64),
-    (samples, due): (i64, i64),
-    at: i64,
-) -> Result<(), LedgerError> {
-    let sql = "INSERT INTO evidence (day, point, sheet, samples, due, first_at, last_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
-               ON CONFLICT (day, point, sheet) DO UPDATE SET samples = samples + excluded.samples,
-               due = due + excluded.due, first_at = min(first_at, excluded.first_at),
-               last_at = max(last_at, excluded.last_at)";
-    db.prepare_cached(sql)?.execute([day, point, sheet, samples, due, at])?;
+    add.execute([day, sample.point, sheet, 1, due, sample.at])?;
     Ok(())
 }
 
