@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{MOST, Proof, Report, at, number, percent, share, text};
+use super::{MOST, Proof, Report, at, at_most, number, share, text};
 use crate::sample::clean;
 
 /// Writes it; of points and findings the first few.
@@ -23,7 +23,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "Confidence  {} (exact binomial bounds; scheduled samples only; unknown ones prove nothing)",
-        percent(report.confidence)
+        report.asked
     )?;
     rules(proof, out)?;
     points(proof, out)?;
@@ -50,7 +50,7 @@ fn rules(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
             number(&rule["samples"]),
             number(&rule["positives"]),
             number(&rule["unknown"]),
-            share(&rule["prevalence_upper_bound"]),
+            at_most(&rule["prevalence_upper_bound"]),
             share(&rule["coverage"])
         )?;
     }
@@ -69,7 +69,7 @@ fn points(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
             number(&point["positives"]),
             number(&point["samples"]),
             number(&point["unknown"]),
-            share(&point["prevalence_upper_bound"]),
+            at_most(&point["prevalence_upper_bound"]),
             share(&point["coverage"]),
             if point["retired"] == true { "; sampled no more" } else { "" }
         )?;

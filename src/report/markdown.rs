@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::{Proof, Report, at, number, percent, share, text};
+use super::{Proof, Report, at, at_most, number, share, text};
 use crate::sample::clean;
 
 /// Writes it, with every point and finding that the report holds.
@@ -28,7 +28,7 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
          that could not judge a rule is neither clean nor positive. Coverage is the share of due samples that were taken.\n",
         report.window,
         at(proof.since),
-        percent(report.confidence)
+        report.asked
     )?;
     rules(proof, out)?;
     points(proof, out)?;
@@ -60,7 +60,7 @@ fn rules(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
                 number(&rule["samples"]).to_string(),
                 number(&rule["positives"]).to_string(),
                 number(&rule["unknown"]).to_string(),
-                share(&rule["prevalence_upper_bound"]),
+                at_most(&rule["prevalence_upper_bound"]),
                 share(&rule["coverage"]),
                 escape(&controls(&rule["controls"])),
             ],
@@ -106,7 +106,7 @@ fn points(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
                 number(&point["samples"]).to_string(),
                 number(&point["positives"]).to_string(),
                 number(&point["unknown"]).to_string(),
-                share(&point["prevalence_upper_bound"]),
+                at_most(&point["prevalence_upper_bound"]),
                 share(&point["coverage"]),
                 escape(text(&point["oldest"])),
             ],

@@ -49,6 +49,8 @@ pub struct Report {
     pub window: String,
     /// The confidence of the bounds.
     pub confidence: f64,
+    #[serde(skip)]
+    asked: Percent,
     /// Whether the ledger is whole, its head, and what is broken.
     pub ledger: Verified,
     /// What it proves; of a broken ledger, nothing.
@@ -108,6 +110,7 @@ pub fn report(
         at: question.now,
         window: question.window.to_string(),
         confidence: question.confidence.share(),
+        asked: question.confidence,
         ledger: Verified { whole, report: verified },
         proof,
     })
@@ -166,20 +169,22 @@ impl Window {
     }
 }
 
-/// A share as people read it: four digits that say something.
-fn percent(share: f64) -> String {
-    let percent = share * 100.0;
+/// A bound as people read it, rounded up: never less than what was proven.
+fn at_most(value: &Value) -> String {
+    let Some(percent) = value.as_f64().map(|share| share * 100.0) else { return "–".to_owned() };
+    // What a fraction lost in binary is no reason to round up.
+    let up = |digits: f64| (percent * digits - 1e-9).ceil() / digits;
     match percent {
-        0.0 => "0%".to_owned(),
-        0.0..0.01 => format!("{percent:.4}%"),
-        0.01..1.0 => format!("{percent:.3}%"),
-        _ => format!("{percent:.1}%"),
+        0.0..0.01 => format!("{:.4}%", up(10_000.0)),
+        0.01..1.0 => format!("{:.3}%", up(1_000.0)),
+        _ => format!("{:.1}%", up(10.0)),
     }
 }
 
-/// What is left where a value is no share.
+/// A share as people read it, rounded down: all is said of all only.
 fn share(value: &Value) -> String {
-    value.as_f64().map_or_else(|| "–".to_owned(), percent)
+    let tenths = value.as_f64().map(|share| (share * 1_000.0 + 1e-9).floor() / 10.0);
+    tenths.map_or_else(|| "–".to_owned(), |percent| format!("{percent:.1}%"))
 }
 
 fn number(value: &Value) -> u64 {
@@ -202,11 +207,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_have_digits_that_say_something() {
-        for (share, words) in
-            [(0.0, "0%"), (1.0, "100.0%"), (0.0499, "5.0%"), (0.00499, "0.499%"), (1e-6, "0.0001%")]
+    fn bounds_are_rounded_up_and_coverage_down() {
+        for (bound, words) in
+            [(1.0, "100.0%"), (0.0401, "4.1%"), (0.00499, "0.499%"), (0.000_001_2, "0.0002%")]
         {
-            assert_eq!(percent(share), words);
+            assert_eq!(at_most(&json!(bound)), words);
         }
+        for (coverage, words) in
+            [(1.0, "100.0%"), (0.9999, "99.9%"), (0.84, "84.0%"), (0.0, "0.0%")]
+        {
+            assert_eq!(share(&json!(coverage)), words);
+        }
+        assert_eq!(share(&Value::Null), "–");
     }
 }
