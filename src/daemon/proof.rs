@@ -62,7 +62,7 @@ fn tell(summary: &Summary, metrics: &Metrics, told: &mut BTreeSet<Arc<str>>) {
 const CONFIDENCE: &str = "95%";
 const WINDOW: Duration = Duration::from_secs(30 * 86_400);
 const FIRST: Duration = Duration::from_secs(10);
-const EVERY: Duration = Duration::from_secs(300);
+const EVERY: Duration = Duration::from_secs(900);
 /// Series of rules, at most.
 const MOST: usize = 300;
 
