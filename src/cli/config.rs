@@ -109,7 +109,7 @@ fn explain(target: &str, file: &ConfigFile) -> anyhow::Result<ExitCode> {
 /// The next slots of the target's points. Times hang on the seed: without the daemon's own seed
 /// only a plan by cron can say them.
 fn next_due(config: &Config, target: &TargetConfig) -> anyhow::Result<Value> {
-    let Some(seed) = daemon::read_seed(config)? else {
+    let Some(seed) = daemon::seed_of_config(config)? else {
         return Ok(json!("unknown: the daemon has not made its seed yet"));
     };
     let addresses = fixed_addresses(&target.target).unwrap_or_default();

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Subcommand;
 
 use super::{ConfigFile, screen};
-use crate::config::DataDir;
-use crate::daemon::{Source, default_data_dir};
+use crate::daemon::{Source, data_dir};
 use crate::ledger;
 use crate::rules::RuleSet;
 
@@ -76,13 +76,10 @@ impl Where {
     }
 
     pub(super) fn dir(self) -> anyhow::Result<PathBuf> {
-        if let Some(dir) = self.data_dir {
-            return Ok(dir);
-        }
-        match Source::File(self.file.config).load()?.data.dir {
-            DataDir::Path(path) => Ok(path),
-            DataDir::Default => default_data_dir(),
-            DataDir::None => anyhow::bail!("data.dir is none: there is no ledger on disk"),
-        }
+        let dir = match self.data_dir {
+            Some(dir) => Some(dir),
+            None => data_dir(None, &Source::File(self.file.config).load()?.data)?,
+        };
+        dir.context("data.dir is none: there is no ledger on disk")
     }
 }

@@ -15,7 +15,7 @@ use super::outside::Bounds;
 use super::past::{Past, TooMany};
 use super::population::{Change, Population, Wanted};
 use crate::config::{Config, TargetConfig};
-use crate::inventory::{Discovery, Group, Lookup, Refreshed, vanished};
+use crate::inventory::{Discovery, Group, Lookup, Refreshed};
 use crate::ledger::{Event, Ledger};
 use crate::rules::{RuleSet, Selection};
 use crate::sample::Unknown;
@@ -49,11 +49,9 @@ enum News {
 struct State {
     settings: Settings,
     population: Population,
-    /// By source: the groups that are sampled, and newer ones that wait for a person.
+    /// By source: the groups that are sampled.
     groups: HashMap<usize, Vec<Group>>,
     generation: u64,
-    /// Sources that have not answered since the last reload.
-    fresh: HashSet<usize>,
     sources: JoinSet<()>,
     names: JoinSet<(Arc<str>, Result<Lookup, Unknown>)>,
     is_first: bool,
@@ -77,13 +75,12 @@ impl Keeper {
             population: Population::remembering(past.addresses(), Instant::now()),
             groups: HashMap::new(),
             generation: 0,
-            fresh: HashSet::new(),
             sources: JoinSet::new(),
             names: JoinSet::new(),
             is_first: true,
             past: Some(past),
         };
-        self.listen(&mut state, &news);
+        self.listen(&mut state, &news, false);
         self.apply(&mut state, true).await;
         self.settle(&mut state, false).await;
         let mut ticks = interval(TICK);
@@ -93,7 +90,7 @@ impl Keeper {
                 () = stop.cancelled() => return,
                 Some(settings) = reloads.recv() => {
                     state.settings = settings;
-                    self.listen(&mut state, &news);
+                    self.listen(&mut state, &news, true);
                     self.apply(&mut state, true).await;
                     self.settle(&mut state, true).await;
                 }
@@ -113,20 +110,20 @@ impl Keeper {
         }
     }
 
-    /// Starts a task for each discovery source of the present config.
-    fn listen(&self, state: &mut State, news: &mpsc::Sender<News>) {
+    /// Starts a task for each discovery source of the present config. What a person asked for
+    /// accepts each source's first answer, however little of the old list is left.
+    fn listen(&self, state: &mut State, news: &mpsc::Sender<News>, by_person: bool) {
         state.sources.abort_all();
         state.generation += 1;
-        // What a source gave holds until it answers again; its first answer after a reload by a
-        // person is accepted, however little of the old list is left.
+        // What a source gave holds until it answers again.
         let sources = state.settings.config.discovery.len();
         state.groups.retain(|source, _| *source < sources);
-        state.fresh = (0..sources).collect();
         let generation = state.generation;
         let agent = state.settings.config.user_agent();
         for (source, spec) in state.settings.config.discovery.iter().enumerate() {
             let discovery = Discovery::new(&spec.spec, spec.index, &agent, self.cache.as_deref());
             let mut discovery = match discovery {
+                Ok(discovery) if by_person => discovery.accepting_loss(),
                 Ok(discovery) => discovery,
                 Err(error) => {
                     tracing::error!(%error, "a discovery source cannot be used");
@@ -164,26 +161,24 @@ impl Keeper {
                 self.metrics.discovery_time.with_label_values(&[label]).set(now);
             }
         }
-        let count =
-            |groups: &[Group]| groups.iter().map(|group| group.targets.len()).sum::<usize>();
-        let (before, now) =
-            (state.groups.get(&source).map_or(0, |g| count(g)), count(&refreshed.groups));
+        let held = i64::try_from(refreshed.held).unwrap_or(i64::MAX);
+        let held_before = self.metrics.discovery_held.with_label_values(&[label]);
+        if held > held_before.get() {
+            tracing::warn!(
+                source = label,
+                targets = held,
+                "over half of a source vanished; a reload accepts it"
+            );
+        }
+        held_before.set(held);
         if !refreshed.known || !refreshed.changed {
             return false;
         }
+        let count = refreshed.groups.iter().map(|group| group.targets.len()).sum::<usize>();
         self.metrics
             .targets
             .with_label_values(&[label])
-            .set(i64::try_from(now).unwrap_or(i64::MAX));
-        if !state.fresh.remove(&source) && vanished(before, now) {
-            tracing::warn!(
-                source = label,
-                before,
-                now,
-                "over half of a source vanished; a reload accepts it"
-            );
-            return false;
-        }
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
         state.groups.insert(source, refreshed.groups);
         true
     }

@@ -2,11 +2,13 @@
 
 mod baseline;
 mod commands;
+mod digest;
 mod keeper;
 mod muted;
 mod notify;
 mod outside;
 mod past;
+mod place;
 mod population;
 mod proof;
 mod pulse;
@@ -16,7 +18,7 @@ mod sink;
 pub mod translate;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,20 +31,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::commands::Commands;
+use self::digest::Digest;
 use self::keeper::{Keeper, Settings};
 use self::reload::Reloader;
 use self::sink::LedgerSink;
-use crate::config::{self, Config, DataDir};
-use crate::inventory::Resolver;
+use crate::config::{self, Config};
 use crate::ledger::{Event, Ledger, View};
 use crate::probe::dial::Outside;
 use crate::sampler::{Pacing, Sampler, Taker};
-use crate::schedule::{Buckets, Clock, Seed, SystemClock};
+use crate::schedule::{Buckets, Clock, SystemClock};
 use crate::telemetry::Metrics;
 use crate::web;
 
 pub use outside::Bounds;
-pub use seed::random as random_seed;
+pub use place::data_dir;
+pub use seed::{of_config as seed_of_config, random as random_seed};
 
 /// How the daemon is started.
 #[derive(Clone, Debug)]
@@ -91,14 +94,16 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     let metrics = Arc::new(Metrics::new().context("the metrics table")?);
     note_start(&metrics, clock.as_ref());
 
-    let dir = data_dir(&options, &config)?;
-    let seed = load_seed(dir.as_deref(), &config)?;
+    let dir = data_dir(options.data_dir.clone(), &config.data)?;
+    let seed = seed::load(place::seed_file(&config.data, dir.as_deref()))?;
     let ledger = open_ledger(dir.clone(), &config, &metrics, clock.as_ref())?;
+    digest::record_rules(&ledger, clock.now()).await.context("recording the rules")?;
+    let digest = Arc::new(Digest::new(&ledger, Arc::clone(&clock)).context("the rules' ages")?);
     let listen = options.listen.unwrap_or(config.web.listen);
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
 
-    let bounds = Arc::new(bounds(&config)?);
+    let bounds = Arc::new(Bounds::of(&config)?);
     let pacing = Arc::new(Pacing::new(Buckets::new(config.budgets.compile()), 1));
     let outside = Outside { guard: bounds.clone(), pace: pacing.clone(), resolve: bounds.clone() };
     let tasks = TaskTracker::new();
@@ -152,6 +157,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         orders: orders.clone(),
         keeper: reloads,
         ledger: Arc::clone(&ledger),
+        digest,
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
         seed,
@@ -211,52 +217,11 @@ pub fn install_crypto() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
-/// Scope and names as the config has them.
-pub fn bounds(config: &Config) -> anyhow::Result<Bounds> {
-    let resolver = Resolver::new(&config.resolvers, config.families)?;
-    let own = config.targets.iter().flat_map(|target| &target.target.settings.dns_servers);
-    let servers = resolver.servers().iter().chain(own).map(SocketAddr::ip);
-    let scope = config.scope.clone().with_resolvers(servers.collect::<Vec<_>>());
-    Ok(Bounds::new(scope, resolver))
-}
-
 fn note_start(metrics: &Metrics, clock: &dyn Clock) {
     let now = clock.now().timestamp() as f64;
     metrics.process_start.set(now);
     metrics.config_reload_ok.set(1);
     metrics.config_reload_time.set(now);
-}
-
-/// The data directory: of the command line, of the config, of systemd, of the user.
-fn data_dir(options: &Options, config: &Config) -> anyhow::Result<Option<PathBuf>> {
-    if let Some(dir) = &options.data_dir {
-        return Ok(Some(dir.clone()));
-    }
-    match &config.data.dir {
-        DataDir::None => Ok(None),
-        DataDir::Path(path) => Ok(Some(path.clone())),
-        DataDir::Default => default_data_dir().map(Some),
-    }
-}
-
-/// `$STATE_DIRECTORY`, else the user's state folder.
-pub fn default_data_dir() -> anyhow::Result<PathBuf> {
-    let variable =
-        |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("STATE_DIRECTORY")
-        .or_else(|| variable("XDG_STATE_HOME").map(|home| home.join("secchi")))
-        .or_else(|| variable("HOME").map(|home| home.join(".local/state/secchi")))
-        .context("no data directory: set data.dir or --data-dir")
-}
-
-fn load_seed(dir: Option<&Path>, config: &Config) -> anyhow::Result<Seed> {
-    let file = config.data.seed_file.clone().or_else(|| dir.map(|dir| dir.join("seed")));
-    let Some(file) = file else { return seed::random() };
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("the folder {}", folder.display()))?;
-    }
-    seed::load_or_create(&file)
 }
 
 fn open_ledger(
@@ -295,23 +260,8 @@ pub(crate) fn site_settings(config: &Config) -> web::Settings {
 
 /// Samples at once: what the file limit allows, with room for ledger and listener.
 fn at_once() -> usize {
-    let limit =
-        rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1024);
+    let limit = place::file_limit().unwrap_or(1024);
     usize::try_from(limit / 4).unwrap_or(usize::MAX).clamp(16, MOST_AT_ONCE)
-}
-
-/// The seed that the daemon made, if it did; nothing is made here.
-pub fn read_seed(config: &Config) -> anyhow::Result<Option<Seed>> {
-    let dir = match &config.data.dir {
-        DataDir::Path(path) => Some(path.clone()),
-        DataDir::Default => default_data_dir().ok(),
-        DataDir::None => None,
-    };
-    let file = config.data.seed_file.clone().or_else(|| dir.map(|dir| dir.join("seed")));
-    match file {
-        Some(file) if file.is_file() => seed::load_or_create(&file).map(Some),
-        _ => Ok(None),
-    }
 }
 
 const DRAIN: Duration = Duration::from_secs(18);

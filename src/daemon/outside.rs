@@ -1,10 +1,11 @@
 //! What bounds a contact, as the config has it now: the dialer's guard and resolver.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::BoxFuture;
 
+use crate::config::Config;
 use crate::inventory::{ContactKind, Resolver, Scope};
 use crate::probe::dial::{Contact, Guard, Purpose, Resolve};
 use crate::sample::Unknown;
@@ -21,10 +22,20 @@ impl Bounds {
         Self { scope: RwLock::new(scope.into()), resolver: RwLock::new(resolver.into()) }
     }
 
+    /// Bounds as the config has them.
+    pub fn of(config: &Config) -> anyhow::Result<Self> {
+        let resolver = Resolver::new(&config.resolvers, config.families)?;
+        let own = config.targets.iter().flat_map(|target| &target.target.settings.dns_servers);
+        let servers = resolver.servers().iter().chain(own).map(SocketAddr::ip);
+        let scope = config.scope.clone().with_resolvers(servers.collect::<Vec<_>>());
+        Ok(Self::new(scope, resolver))
+    }
+
     /// Other bounds from now on.
-    pub fn replace(&self, scope: Scope, resolver: Resolver) {
-        *self.scope.write().unwrap_or_else(PoisonError::into_inner) = scope.into();
-        *self.resolver.write().unwrap_or_else(PoisonError::into_inner) = resolver.into();
+    pub fn replace(&self, other: &Self) {
+        let (scope, resolver) = (other.scope(), other.resolver());
+        *self.scope.write().unwrap_or_else(PoisonError::into_inner) = scope;
+        *self.resolver.write().unwrap_or_else(PoisonError::into_inner) = resolver;
     }
 
     /// The resolver of now.

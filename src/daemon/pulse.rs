@@ -49,7 +49,7 @@ fn process(metrics: &Metrics, ticks_per_second: u64) {
     if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
         metrics.process_fds.set(i64::try_from(files.count()).unwrap_or_default());
     }
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let limit = super::place::file_limit();
     metrics
         .process_max_fds
         .set(limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(i64::MAX));

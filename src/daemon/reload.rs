@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::digest::Digest;
 use super::keeper::Settings;
 use super::muted::Muted;
 use super::{Bounds, Source, notify, translate};
 use crate::alert::{self, Delivery, Timing};
 use crate::config::Config;
 use crate::finding::{FindingState, stale_rule};
-use crate::inventory::Resolver;
 use crate::ledger::{Event, FindingFilter, Ledger, Outbox, View};
 use crate::rules::RuleSet;
 use crate::sampler::{Order, Pacing};
@@ -31,6 +31,7 @@ pub(super) struct Reloader {
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) keeper: mpsc::Sender<Settings>,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) digest: Arc<Digest>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) seed: Seed,
@@ -84,11 +85,9 @@ impl Reloader {
         let config = Arc::new(config);
         let rules = Arc::clone(&config.rules);
         let windows = Arc::clone(&config.maintenance);
-        let resolver = Resolver::new(&config.resolvers, config.families)?;
-        let own = config.targets.iter().flat_map(|target| &target.target.settings.dns_servers);
-        let servers: Vec<_> = resolver.servers().iter().chain(own).map(SocketAddr::ip).collect();
+        let bounds = Bounds::of(&config)?;
         // From here on nothing can be refused any more.
-        self.bounds.replace(config.scope.clone().with_resolvers(servers), resolver);
+        self.bounds.replace(&bounds);
         self.pacing.replace(Buckets::new(config.budgets.compile()));
         self.withdraw_rules(&running.settings, &rules).await;
         self.record(&config).await?;
@@ -166,7 +165,7 @@ impl Reloader {
         let external_url = config.web.external_url.as_ref().map(ToString::to_string);
         let delivery = Delivery {
             outbox: Arc::new(Muted {
-                outbox: Arc::clone(&self.ledger) as Arc<dyn Outbox>,
+                outbox: Arc::clone(&self.digest) as Arc<dyn Outbox>,
                 clock: Arc::clone(&self.clock),
                 windows: RwLock::new(windows),
             }),

@@ -3,14 +3,35 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::place;
+use crate::config::Config;
 use crate::schedule::Seed;
 
+/// The seed of a daemon that keeps it in this file, or a random one where it keeps nothing.
+pub(super) fn load(file: Option<PathBuf>) -> anyhow::Result<Seed> {
+    let Some(file) = file else { return random() };
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("the folder {}", folder.display()))?;
+    }
+    load_or_create(&file)
+}
+
+/// The seed that the daemon of this config made, if it did; nothing is made here.
+pub fn of_config(config: &Config) -> anyhow::Result<Option<Seed>> {
+    let dir = place::data_dir(None, &config.data).unwrap_or_default();
+    match place::seed_file(&config.data, dir.as_deref()) {
+        Some(file) if file.is_file() => load_or_create(&file).map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// Reads the seed's file, or makes it.
-pub(super) fn load_or_create(path: &Path) -> anyhow::Result<Seed> {
+fn load_or_create(path: &Path) -> anyhow::Result<Seed> {
     let in_context = || format!("the seed's file {}", path.display());
     match File::open(path) {
         Ok(file) => read(file).with_context(in_context),

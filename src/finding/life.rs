@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use siphasher::sip::SipHasher24;
 
-use super::{Exception, Finding, FindingKey, FindingState, Transition, clean_needed};
+use super::{Exception, Finding, FindingKey, FindingState, Transition, clean_needed, stale_rule};
 use crate::sample::{Breach, Cause, Evidence, Judgement, RuleFacts, Verdict};
 use crate::target::{Labels, ProbeKind};
 
@@ -134,7 +134,23 @@ pub fn step<'a>(
             judgement.breaches.iter().filter(|breach| known.insert(&*breach.subject)).take(room);
         changes.extend(born.map(|breach| birth(&judgement.rule, breach, look)));
     }
+    changes.extend(unheld(open, look));
     dedup(changes)
+}
+
+/// Findings of rules that the target is no longer held to, by another profile say: no sample would
+/// ever judge them again.
+fn unheld<'a>(
+    open: impl IntoIterator<Item = &'a Finding>,
+    look: &Look<'_>,
+) -> impl Iterator<Item = Change> {
+    let held: HashSet<&str> = look.judgements.iter().map(|judged| &*judged.rule.id).collect();
+    let of_probe = open.into_iter().filter(|finding| finding.probe == look.probe);
+    let open = of_probe.filter(|finding| finding.state.is_open());
+    open.filter(move |finding| {
+        !held.contains(&*finding.key.rule) && &*finding.key.rule != stale_rule(look.probe)
+    })
+    .map(|finding| withdraw(finding, "rule_removed", look.at))
 }
 
 /// Ends a finding whose reason for being sampled is gone. It never counts as mended.

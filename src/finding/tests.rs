@@ -71,6 +71,26 @@ fn what_was_missed_once_is_dropped_when_no_agreement_is_left() {
 }
 
 #[test]
+fn a_rule_that_the_target_is_no_longer_held_to_withdraws_its_findings_and_no_others() {
+    let mut point = Point::default();
+    point.look(&[breach("a", Evidence::Shown)]);
+    let other = Arc::new(RuleFacts { id: "tls-weak-cipher".into(), ..RuleFacts::clone(&rule()) });
+    let judged = Judgement {
+        rule: other,
+        verdict: Verdict::OutOfRange,
+        breaches: vec![breach("b", Evidence::Shown)],
+        doubts: vec![],
+    };
+    assert_eq!(point.judge(Cause::Scheduled, false, &[]), []);
+    let changes = point.judge(Cause::Scheduled, true, std::slice::from_ref(&judged));
+    let ended = changes.iter().find(|change| &*change.finding.key.subject == "a");
+    let ended = &ended.expect("a change").finding;
+    assert_eq!(ended.state, FindingState::Withdrawn);
+    assert_eq!(ended.note.as_deref(), Some("rule_removed"));
+    assert_eq!(point.state("b"), Some(FindingState::Confirmed));
+}
+
+#[test]
 fn a_permanent_fault_ends_after_three_clean_samples_and_repeats_count_for_none() {
     let mut point = Point::default();
     point.look(&[breach("a", Evidence::Shown)]);
@@ -240,7 +260,12 @@ proptest! {
         for seen in history {
             let before = point.open.clone();
             let changes = point.take(&seen);
-            if !seen.measured || !seen.judged || seen.doubts.contains(&None) && seen.breaches.is_empty() {
+            if seen.measured && !seen.judged {
+                let end = |c: &Change| (c.finding.state, c.finding.note.clone());
+                let gone = (FindingState::Withdrawn, Some("rule_removed".to_owned()));
+                prop_assert!(changes.len() == before.len(), "{changes:?}");
+                prop_assert!(changes.iter().all(|change| end(change) == gone), "{changes:?}");
+            } else if !seen.measured || seen.doubts.contains(&None) && seen.breaches.is_empty() {
                 prop_assert!(changes.is_empty(), "{changes:?}");
                 prop_assert_eq!(&before, &point.open);
             }

@@ -50,5 +50,6 @@ pub use export::export;
 pub use handle::Ledger;
 pub use options::{Health, Memory, Options, PointState, Receipt, Record, SegmentPolicy};
 pub use outbox::{Ack, Alert, AlertState, Delivery, Outbox, OutboxRow};
+pub use read::ShippedRule;
 pub use verify::{Report, verify};
 pub use view::{FindingFilter, SampleRow, TargetRow, View};

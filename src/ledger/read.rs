@@ -1,14 +1,16 @@
 //! Readers: connections of their own, so that nobody waits for the writer.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use serde_json::Value;
 
 use super::handle::Ledger;
 use super::options::Memory;
-use super::project::{coded, json, read_tally, signed, unjson, word};
+use super::project::{coded, json, read_tally, shipped, signed, time, unjson, word};
 use super::schema::open_reader;
 use super::view::{FindingFilter, SampleRow, View};
 use super::{EvidenceFilter, EvidencePage, LedgerError, bytes, evidence};
@@ -129,6 +131,15 @@ impl View for Readers {
     }
 }
 
+/// A rule that shipped with the release that ran last.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ShippedRule {
+    /// A mark of what it asks.
+    pub mark: String,
+    /// Since when it asks that; `None` from the ledger's beginning.
+    pub since: Option<DateTime<Utc>>,
+}
+
 impl Ledger {
     /// What the probe asked to remember of a point.
     pub fn memory(&self, point: PointKey) -> Result<Option<Memory>, LedgerError> {
@@ -145,6 +156,14 @@ impl Ledger {
     /// or stands in the config.
     pub fn exceptions(&self) -> Result<Vec<(Exception, bool)>, LedgerError> {
         self.shared.readers.exceptions()
+    }
+
+    /// The shipped rules that were recorded last.
+    pub fn shipped_rules(&self) -> Result<BTreeMap<Arc<str>, ShippedRule>, LedgerError> {
+        let found = self.shared.readers.with(shipped)?;
+        let since = |millis| Some(millis).filter(|millis| *millis > 0).map(time);
+        let one = |(mark, at)| ShippedRule { mark, since: since(at) };
+        Ok(found.into_iter().map(|(rule, of_rule)| (rule, one(of_rule))).collect())
     }
 
     /// The accepted baseline of a point, as the event that accepted it.
@@ -278,7 +297,7 @@ fn sample(row: &Row<'_>) -> Result<SampleRow, LedgerError> {
         target: row.get::<_, String>(2)?.into(),
         probe: word(row.get_ref(3)?.as_str().unwrap_or_default())?,
         address: address.parse().ok(),
-        taken_at: super::project::time(row.get(5)?),
+        taken_at: time(row.get(5)?),
         duration: std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0)),
         connections: row.get(7)?,
         cause: coded(row.get(8)?),

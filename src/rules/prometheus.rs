@@ -67,7 +67,7 @@ const HEAD: &str = "\
 # The scrape job must be called `secchi`.
 ";
 
-const ALERTS: [Alert<'_>; 16] = [
+const ALERTS: [Alert<'_>; 17] = [
     Alert {
         name: "SecchiAbsent",
         expr: r#"absent(up{job="secchi"})"#,
@@ -123,6 +123,14 @@ const ALERTS: [Alert<'_>; 16] = [
         severity: "high",
         summary: "More than half of the targets of {{ $labels.instance }} are gone",
         description: "{{ $value }} are left of what there was within the hour. A broken discovery must not look like health; withdrawals wait for a person.",
+    },
+    Alert {
+        name: "SecchiDiscoveryHeld",
+        expr: "secchi_discovery_held_targets > 0",
+        hold: "5m",
+        severity: "high",
+        summary: "Over half of the discovery source {{ $labels.source }} vanished",
+        description: "It no longer lists {{ $value }} targets, which are sampled on until a reload accepts the loss. A broken discovery must not look like health.",
     },
     Alert {
         name: "SecchiDiscoveryFailing",

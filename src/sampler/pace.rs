@@ -9,15 +9,16 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::probe::dial::{Pace, Permit};
+use crate::probe::dial::{Admission, Pace, Permit};
 use crate::sample::{Reason, Unknown};
-use crate::schedule::Buckets;
+use crate::schedule::{Buckets, Rate};
 use crate::target::ProbeKind;
 
 /// Token buckets without catch-up, and connections at once per address.
 pub struct Pacing {
     buckets: Mutex<Buckets>,
-    addresses: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+    /// By address and how many may be held there at once.
+    addresses: Mutex<HashMap<(IpAddr, usize), Arc<Semaphore>>>,
     at_once: usize,
 }
 
@@ -32,45 +33,46 @@ impl Pacing {
         *self.buckets.lock().unwrap_or_else(PoisonError::into_inner) = buckets;
     }
 
-    fn reserve(&self, probe: ProbeKind, address: IpAddr) -> Result<(), std::time::Duration> {
+    fn reserve(&self, asked: &Admission) -> Result<(), std::time::Duration> {
+        let own = asked.rate.and_then(Rate::per_second);
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        buckets.reserve(probe, address, Instant::now())
+        match own {
+            Some(rate) => buckets.reserve_at(rate, asked.probe, asked.address, Instant::now()),
+            None => buckets.reserve(asked.probe, asked.address, Instant::now()),
+        }
     }
 
     /// For ports, connects in flight are bounded by rate × timeout instead (CONTRACT §ports); a
     /// DNS query holds no connection.
-    async fn turn(&self, probe: ProbeKind, address: IpAddr) -> Option<OwnedSemaphorePermit> {
-        if !matches!(probe, ProbeKind::Tls | ProbeKind::Http) {
+    async fn turn(&self, asked: &Admission) -> Option<OwnedSemaphorePermit> {
+        if !matches!(asked.probe, ProbeKind::Tls | ProbeKind::Http) {
             return None;
         }
+        let at_once = asked.concurrency.unwrap_or(self.at_once).max(1);
         let semaphore = {
             let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
             if addresses.len() >= SWEEP_AT {
                 addresses.retain(|_, semaphore| Arc::strong_count(semaphore) > 1);
             }
-            Arc::clone(
-                addresses.entry(address).or_insert_with(|| Arc::new(Semaphore::new(self.at_once))),
-            )
+            let semaphore = addresses
+                .entry((asked.address, at_once))
+                .or_insert_with(|| Arc::new(Semaphore::new(at_once)));
+            Arc::clone(semaphore)
         };
         semaphore.acquire_owned().await.ok()
     }
 }
 
 impl Pace for Pacing {
-    fn admit(
-        &self,
-        probe: ProbeKind,
-        address: IpAddr,
-        deadline: Instant,
-    ) -> BoxFuture<'_, Result<Permit, Unknown>> {
+    fn admit(&self, asked: Admission) -> BoxFuture<'_, Result<Permit, Unknown>> {
         Box::pin(async move {
             let no_room = |what: &str| Unknown::new(Reason::Budget, what);
-            let turn = timeout_at(deadline, self.turn(probe, address))
+            let turn = timeout_at(asked.deadline, self.turn(&asked))
                 .await
                 .map_err(|_| no_room("another connection to the address was open all the time"))?;
-            while let Err(wait) = self.reserve(probe, address) {
+            while let Err(wait) = self.reserve(&asked) {
                 let at = Instant::now() + wait;
-                if at > deadline {
+                if at > asked.deadline {
                     return Err(no_room("the rate had no room before the sample's end"));
                 }
                 sleep_until(at).await;

@@ -64,8 +64,7 @@ impl Buckets {
         &self.budget
     }
 
-    /// Takes leave for one contact, or says how long to wait before asking again. Where one level
-    /// has no room, nothing is taken from the others.
+    /// Takes leave for one contact, or says how long to wait before asking again.
     pub fn reserve(
         &mut self,
         probe: ProbeKind,
@@ -78,6 +77,26 @@ impl Buckets {
             self.budget.per_network.map(|rate| (Key::Network(network(address)), rate)),
             self.budget.total.map(|rate| (Key::Total, rate)),
         ];
+        self.reserve_all(levels, now)
+    }
+
+    /// The same for a target with a rate of its own, which stands in place of every other budget.
+    pub fn reserve_at(
+        &mut self,
+        rate: Rate,
+        probe: ProbeKind,
+        address: IpAddr,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        self.reserve_all([Some((Key::Own(probe, address.to_canonical()), rate)), None, None], now)
+    }
+
+    /// Where one level has no room, nothing is taken from the others.
+    fn reserve_all(
+        &mut self,
+        levels: [Option<(Key, Rate)>; 3],
+        now: Instant,
+    ) -> Result<(), Duration> {
         let levels = || levels.into_iter().flatten();
         let wait = levels().map(|(key, rate)| self.wait(key, rate, now)).max();
         match wait {
@@ -113,10 +132,7 @@ impl Buckets {
         if let Some(until) = self.closed_until.filter(|until| *until > now) {
             return Err(until - now);
         }
-        let budget = self.budget;
-        self.buckets.retain(|key, bucket| {
-            key.rate(&budget).is_some_and(|rate| bucket.tokens(rate, now) < capacity(rate))
-        });
+        self.buckets.retain(|_, bucket| bucket.tokens(bucket.rate, now) < capacity(bucket.rate));
         self.sweep_at = (2 * self.buckets.len()).clamp(SWEEP, Self::MOST);
         if self.buckets.len() + 3 <= Self::MOST {
             return Ok(());
@@ -130,17 +146,9 @@ impl Buckets {
 enum Key {
     Address(ProbeKind, IpAddr),
     Network(IpAddr),
+    /// An address as targets with a rate of their own contact it.
+    Own(ProbeKind, IpAddr),
     Total,
-}
-
-impl Key {
-    fn rate(&self, budget: &Budget) -> Option<Rate> {
-        match self {
-            Self::Address(probe, _) => Some(budget.per_address(*probe)),
-            Self::Network(_) => budget.per_network,
-            Self::Total => budget.total,
-        }
-    }
 }
 
 /// The /24 or /48 of an address.
@@ -155,11 +163,13 @@ fn network(address: IpAddr) -> IpAddr {
 struct Bucket {
     tokens: f64,
     at: Instant,
+    /// By which it fills, as of the last time that something was taken.
+    rate: Rate,
 }
 
 impl Bucket {
     fn full(rate: Rate, now: Instant) -> Self {
-        Self { tokens: capacity(rate), at: now }
+        Self { tokens: capacity(rate), at: now, rate }
     }
 
     fn tokens(&self, rate: Rate, now: Instant) -> f64 {
@@ -179,6 +189,7 @@ impl Bucket {
     fn take(&mut self, rate: Rate, now: Instant) {
         self.tokens = self.tokens(rate, now) - 1.0;
         self.at = self.at.max(now);
+        self.rate = rate;
     }
 }
 
@@ -235,6 +246,18 @@ mod tests {
         let burst =
             (0..100).filter(|_| buckets.reserve(ProbeKind::Ports, address(1), later).is_ok());
         assert_eq!(burst.count(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_of_a_targets_own_stands_in_place_of_every_budget_and_spends_none_of_them() {
+        let now = Instant::now();
+        let mut buckets = Buckets::new(Budget::flat(rate(0.1)));
+        let own = |buckets: &mut Buckets| {
+            buckets.reserve_at(rate(5.0), ProbeKind::Tls, address(1), now).is_ok()
+        };
+        assert_eq!((0..10).filter(|_| own(&mut buckets)).count(), 5);
+        assert!(buckets.reserve(ProbeKind::Tls, address(1), now).is_ok());
+        assert!(buckets.reserve(ProbeKind::Tls, address(1), now).is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -52,6 +52,7 @@ table! {
     points: IntGaugeVec "secchi_sampling_points" ["probe"] "Sampling points.";
     addresses_excess: IntGauge "secchi_addresses_excess" [] "Addresses beyond max_addresses that are not sampled.";
     discovery_time: GaugeVec "secchi_discovery_last_success_timestamp_seconds" ["source"] "When a discovery source last answered.";
+    discovery_held: IntGaugeVec "secchi_discovery_held_targets" ["source"] "Targets that a source no longer lists, over half of it; they stay until a reload.";
     discovery_failures: IntCounterVec "secchi_discovery_failures_total" ["source"] "Failed refreshes of a discovery source.";
     samples: IntCounterVec "secchi_samples_total" ["probe", "verdict"] "Samples taken, by the verdict of the worst rule.";
     unknowns: IntCounterVec "secchi_sample_unknown_total" ["probe", "reason"] "Samples without any measurement, by reason.";

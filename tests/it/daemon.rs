@@ -87,7 +87,19 @@ fn a_finding_opens_at_first_sight_and_resolves_when_clean_samples_outweigh_it() 
         assert!(finding.get(key).is_some(), "{key} is missing from {finding}");
     }
     site.broken.store(false, Ordering::SeqCst);
-    daemon.wait_finding(RULE, "resolved", Duration::from_secs(30));
+    daemon.wait_finding(RULE, "resolved", Duration::from_secs(60));
+}
+
+#[test]
+fn a_profile_without_a_rule_withdraws_the_findings_of_that_rule() {
+    let (folder, site) = (TempDir::new().expect("a folder"), Site::start());
+    site.broken.store(true, Ordering::SeqCst);
+    let before = config(&site, "");
+    let daemon = Daemon::start(folder.path(), &before);
+    daemon.wait_finding(RULE, "confirmed", Duration::from_secs(10));
+    reload(&daemon, &before.replace("timeout: 2s,", "timeout: 2s, profile: mozilla-modern-6.0,"));
+    let gone = daemon.wait_finding(RULE, "withdrawn", Duration::from_secs(10));
+    assert_eq!(gone["note"], "rule_removed", "{gone}");
 }
 
 #[test]

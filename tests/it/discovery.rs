@@ -141,6 +141,7 @@ fn when_over_half_of_a_source_vanishes_its_targets_wait_for_a_person() {
         (server.contacts().len() > asked + 2).then_some(())
     });
     assert_eq!(targets(&daemon).len(), 4);
+    assert_eq!(metric(&daemon, "secchi_discovery_held_targets{source=\"http_sd/0\"}"), 3.0);
     daemon.wait_finding(rule, "confirmed", Duration::from_secs(1));
     reload(&daemon);
     wait_targets(&daemon, 1);

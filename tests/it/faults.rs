@@ -465,6 +465,15 @@ fn the_listener_takes_tls_and_passwords_from_exporter_toolkits_file() {
         http("GET", port, "/metrics", &[], "").is_none_or(|(status, _)| status != 200),
         "plain http is answered"
     );
+    let (url, ca) = (format!("https://127.0.0.1:{port}"), pki.ca());
+    let place = ["--url", &url, "--ca-file", &ca, "--server-name", "localhost"];
+    assert_eq!(run(&[&["healthcheck"], &place[..]].concat()).status.code(), Some(0));
+    assert_eq!(run(&["healthcheck", "--url", &url]).status.code(), Some(1), "an unknown CA");
+    let password = folder.path().join("alice.password");
+    std::fs::write(&password, "correct horse\n").expect("a file");
+    let alice = ["--username", "alice", "--password-file", password.to_str().expect("a path")];
+    assert_eq!(run(&[&["findings"], &place[..], &alice].concat()).status.code(), Some(0));
+    assert_eq!(run(&[&["findings"], &place[..]].concat()).status.code(), Some(2), "nobody");
     process.signal("TERM");
     assert_eq!(process.wait(Duration::from_secs(20)), Some(0));
     // A file that cannot be used stops the start.

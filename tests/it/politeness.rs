@@ -90,6 +90,22 @@ fn a_configured_rate_replaces_the_default() {
 }
 
 #[test]
+fn a_targets_own_rate_and_concurrency_stand_in_place_of_the_budgets() {
+    let folder = TempDir::new().expect("a folder");
+    let (log, sites) = sites(3, Duration::from_millis(900));
+    let own = config(&sites, "").replace(
+        "probes: [http], timeout: 20s",
+        "probes: [http], timeout: 20s, rate: 50, concurrency: 3",
+    );
+    let _daemon = Daemon::start(folder.path(), &own);
+    let seen = contacts(&log, 13, Duration::from_secs(20));
+    // By the budgets it would be one at a time, so about one a second.
+    let rate = 12.0 / (seen[12].begun - seen[0].begun).as_secs_f64();
+    assert!(rate > 1.6, "{rate} a second: {seen:#?}");
+    assert!(longest_overlap(&seen[..12]) > Duration::from_millis(300), "{seen:#?}");
+}
+
+#[test]
 fn an_address_has_one_connection_at_a_time() {
     let folder = TempDir::new().expect("a folder");
     let (log, sites) = sites(3, Duration::from_millis(900));

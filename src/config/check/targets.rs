@@ -64,8 +64,6 @@ pub(super) fn check(
         if let Err(refusal) = refusal(&scope, target) {
             let help = "scope bounds what may ever be contacted".to_owned();
             context.error_with(span, format!("target out of scope: {refusal}"), Some(help));
-        } else {
-            one_shot(context, span, target);
         }
     }
     reduced(context, &spans, &targets, &scope);
@@ -142,16 +140,6 @@ pub(in crate::config) fn refusal(scope: &Scope, target: &TargetConfig) -> Result
         Some(addresses) => addresses.into_iter().try_for_each(|address| {
             scope.permit(target.endpoint.host.name(), address, ContactKind::Target)
         }),
-    }
-}
-
-/// A remark where a switch has its effect in `secchi check` only.
-fn one_shot(context: &mut Context<'_>, span: &Range<usize>, target: &TargetConfig) {
-    let settings = &target.target.settings;
-    if settings.rate.is_some() || settings.concurrency.is_some() {
-        let message = "rate and concurrency of a target have no effect in the daemon yet: `budgets` \
-                       hold for every target";
-        context.note(span, message);
     }
 }
 

@@ -47,8 +47,10 @@ pub struct Discovery {
     refresh: Duration,
     origin: Origin,
     cache: Option<Cache>,
-    /// `None` until the source, or the cache, gave something.
+    /// What is in force; `None` until the source, or the cache, gave something.
     last: Option<Parts>,
+    /// The next list is taken as it is, however little it has of the last one.
+    accepts_loss: bool,
     told: Option<Vec<Group>>,
 }
 
@@ -69,6 +71,8 @@ pub struct Refreshed {
     pub error: Option<DiscoveryError>,
     /// Whether `groups` differs from what the last refresh gave; true the first time.
     pub changed: bool,
+    /// Targets that the newest list lacks, over half of them: they stay until a person agrees.
+    pub held: usize,
     /// When to refresh again.
     pub next: Duration,
 }
@@ -97,7 +101,14 @@ impl Discovery {
         let cache = cache.map(|folder| Cache::new(folder, kind, &identity));
         let last = cache.as_ref().and_then(Cache::read);
         let label = format!("{kind}/{index}");
-        Ok(Self { label, refresh, origin, cache, last, told: None })
+        Ok(Self { label, refresh, origin, cache, last, accepts_loss: false, told: None })
+    }
+
+    /// A person has agreed to what the source says next, be it ever so little.
+    #[must_use]
+    pub fn accepting_loss(mut self) -> Self {
+        self.accepts_loss = true;
+        self
     }
 
     /// The source's name in metrics and messages: `file_sd/0`, `http_sd/1`.
@@ -115,11 +126,14 @@ impl Discovery {
                 Err(error) => (None, Some(error)),
             },
         };
+        let mut held = 0;
         if let Some(parts) = parts
-            && self.last.as_ref() != Some(&parts)
-        {
             // A source of which nothing was ever read is not known to be empty.
-            if !(self.last.is_none() && error.is_some() && parts.is_empty()) {
+            && !(self.last.is_none() && error.is_some() && parts.is_empty())
+        {
+            held = self.lost(&parts);
+            self.accepts_loss &= error.is_some();
+            if held == 0 && self.last.as_ref() != Some(&parts) {
                 let failed = self.keep(parts.clone()).await;
                 error = error.or(failed);
                 self.last = Some(parts);
@@ -129,7 +143,14 @@ impl Discovery {
             self.last.iter().flat_map(|p| p.values()).flatten().cloned().collect();
         let changed = self.told.as_ref() != Some(&groups);
         self.told = Some(groups.clone());
-        Refreshed { groups, known: self.last.is_some(), error, changed, next: self.refresh }
+        Refreshed { groups, known: self.last.is_some(), error, changed, held, next: self.refresh }
+    }
+
+    /// How many targets a new list lacks, where that is too many to believe it.
+    fn lost(&self, parts: &Parts) -> usize {
+        let count = |parts: &Parts| parts.values().flatten().map(|group| group.targets.len()).sum();
+        let (before, now): (usize, usize) = (self.last.as_ref().map_or(0, count), count(parts));
+        if !self.accepts_loss && vanished(before, now) { before - now } else { 0 }
     }
 
     async fn keep(&self, parts: Parts) -> Option<DiscoveryError> {
@@ -159,7 +180,7 @@ async fn read_files(
     }
 }
 
-/// Whether over half of a source vanished: withdrawals then wait for a person.
+/// Whether over half of a list vanished: withdrawals then wait for a person.
 pub fn vanished(previous: usize, now: usize) -> bool {
     now < previous && (previous - now) * 2 > previous
 }

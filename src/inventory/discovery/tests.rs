@@ -142,8 +142,33 @@ async fn files_are_followed_and_a_restart_with_a_broken_one_has_its_last_list() 
     assert!(after.error.is_some());
 
     fs::remove_file(&file).expect("removed");
-    let gone = restarted.refresh().await;
+    let gone = start().accepting_loss().refresh().await;
     assert!(gone.groups.is_empty() && gone.known && gone.changed);
+}
+
+#[tokio::test]
+async fn a_list_that_lost_over_half_waits_for_a_person_over_restarts_too() {
+    let (url, script, _server) = serve().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let spec = http_source(&url, HttpClientSpec::default());
+    let start = || Discovery::new(&spec, 0, "secchi", Some(folder.path())).expect("a source");
+    let mut source = start();
+    say(&script, 200, JSON, r#"[{"targets": ["a.test", "b.test", "c.test"]}]"#);
+    source.refresh().await;
+    say(&script, 200, JSON, r#"[{"targets": ["a.test"]}]"#);
+    for source in [&mut source, &mut start()] {
+        let held = source.refresh().await;
+        assert_eq!((held.groups[0].targets.len(), held.held), (3, 2));
+    }
+
+    let mut agreed = start().accepting_loss();
+    say(&script, 500, JSON, "");
+    assert_eq!(agreed.refresh().await.groups[0].targets.len(), 3);
+    say(&script, 200, JSON, r#"[{"targets": ["a.test"]}]"#);
+    let accepted = agreed.refresh().await;
+    assert_eq!((accepted.groups[0].targets.len(), accepted.held), (1, 0));
+    say(&script, 200, JSON, "[]");
+    assert_eq!(agreed.refresh().await.held, 1);
 }
 
 #[test]

@@ -74,12 +74,22 @@ pub enum Purpose {
 pub trait Pace: Send + Sync {
     /// Waits until one more contact may be begun; the permit is held while it lasts. Gives up with
     /// `budget` where the wait would pass `deadline`.
-    fn admit(
-        &self,
-        probe: ProbeKind,
-        address: IpAddr,
-        deadline: Instant,
-    ) -> BoxFuture<'_, Result<Permit, Unknown>>;
+    fn admit(&self, admission: Admission) -> BoxFuture<'_, Result<Permit, Unknown>>;
+}
+
+/// What is asked of the politeness budget.
+#[derive(Clone, Copy, Debug)]
+pub struct Admission {
+    /// Who asks.
+    pub probe: ProbeKind,
+    /// The address about to be contacted.
+    pub address: IpAddr,
+    /// Contacts begun a second to the address, where the target has a rate of its own.
+    pub rate: Option<f64>,
+    /// Connections held at once to the address, where the target has a number of its own.
+    pub concurrency: Option<usize>,
+    /// When waiting is no use any more.
+    pub deadline: Instant,
 }
 
 /// Leave to hold a connection; given back when dropped.
@@ -252,12 +262,14 @@ impl Dialer {
     ) -> Result<Permit, DialError> {
         let contact = Contact { host, address: to.ip(), port: to.port(), purpose };
         self.permits(&contact)?;
-        let permit = self
-            .outside
-            .pace
-            .admit(self.probe, to.ip(), self.deadline)
-            .await
-            .map_err(DialError::Budget)?;
+        let admission = Admission {
+            probe: self.probe,
+            address: to.ip(),
+            rate: self.settings.rate,
+            concurrency: self.settings.concurrency,
+            deadline: self.deadline,
+        };
+        let permit = self.outside.pace.admit(admission).await.map_err(DialError::Budget)?;
         self.connections.fetch_add(1, Ordering::Relaxed);
         Ok(permit)
     }
@@ -287,7 +299,7 @@ impl Guard for Unbounded {
 }
 
 impl Pace for Unbounded {
-    fn admit(&self, _: ProbeKind, _: IpAddr, _: Instant) -> BoxFuture<'_, Result<Permit, Unknown>> {
+    fn admit(&self, _: Admission) -> BoxFuture<'_, Result<Permit, Unknown>> {
         Box::pin(async { Ok(Permit::free()) })
     }
 }

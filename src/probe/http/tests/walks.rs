@@ -1,18 +1,16 @@
 //! What is asked, of whom, and what it comes to.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use super::lab::{Here, Lab, OnlySite, encrypted, encrypted_by, h2, ok, plain, says};
-use crate::probe::dial::{Pace, Permit};
+use crate::probe::dial::{Admission, Pace, Permit};
 use crate::sample::{Reason, Unknown, find_measure};
-use crate::target::{ProbeKind, TextFile};
+use crate::target::TextFile;
 use crate::testing::{HERE, Pki, listener, refusing};
 
 const TO_HTTPS: &str = "HTTP/1.1 301 Moved\r\nLocation: https://site.test/\r\n\r\n";
@@ -308,7 +306,7 @@ async fn https_that_leads_to_http_is_said_so() {
 struct OneAtATime(Arc<Semaphore>);
 
 impl Pace for OneAtATime {
-    fn admit(&self, _: ProbeKind, _: IpAddr, _: Instant) -> BoxFuture<'_, Result<Permit, Unknown>> {
+    fn admit(&self, _: Admission) -> BoxFuture<'_, Result<Permit, Unknown>> {
         let turn = Arc::clone(&self.0);
         Box::pin(async move {
             match turn.try_acquire_owned() {
