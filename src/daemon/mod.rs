@@ -116,7 +116,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         metrics: Arc::clone(&metrics),
         clock_doubted: Arc::default(),
     };
-    let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger), seed));
+    let sink = LedgerSink::new(Arc::clone(&ledger), seed, Arc::clone(&metrics));
+    let sink = Arc::new(sink);
     let sampler = Sampler {
         taker: Arc::new(taker),
         sink,

@@ -10,7 +10,7 @@ use super::read::Readers;
 use super::schema::open_reader;
 use super::verify::{Report, verify_in};
 use super::view::{FindingFilter, SampleRow, View};
-use super::{EvidenceFilter, EvidencePage, LedgerError};
+use super::{Context, EvidenceFilter, EvidencePage, LedgerError};
 use crate::finding::{Exception, Finding};
 use crate::target::ProbeKind;
 
@@ -54,7 +54,7 @@ impl fmt::Debug for Archive {
 
 /// Both have [`Readers`], and answer by them.
 macro_rules! view {
-    ($($kind:ty: $($field:ident).+;)+) => {$(
+    ($($kind:ty: $($field:ident).+, $($contexts:ident).+;)+) => {$(
         impl View for $kind {
             fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, LedgerError> {
                 self.$($field).+.findings(filter)
@@ -62,6 +62,10 @@ macro_rules! view {
 
             fn finding(&self, id: &str) -> Result<Option<Finding>, LedgerError> {
                 self.$($field).+.finding(id)
+            }
+
+            fn contexts(&self, findings: &[Finding]) -> Result<Vec<Context>, LedgerError> {
+                self.$($contexts).+(findings)
             }
 
             fn samples(
@@ -82,6 +86,6 @@ macro_rules! view {
 }
 
 view! {
-    Archive: readers;
-    super::Ledger: shared.readers;
+    Archive: readers, readers.contexts;
+    super::Ledger: shared.readers, contexts_of;
 }

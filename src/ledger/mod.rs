@@ -16,6 +16,7 @@ mod alerts;
 mod archive;
 mod bytes;
 mod chain;
+mod context;
 mod desk;
 mod dump;
 mod entry;
@@ -42,6 +43,7 @@ mod writer;
 
 pub use alerts::alert_of;
 pub use archive::Archive;
+pub use context::{Context, LastDeployment, chooses};
 pub use entry::{Code, Coded, SampleEntry};
 pub use error::LedgerError;
 pub use event::Event;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use serde_json::Value;
 
+use super::context::{Context, Survey, contexts};
 use super::handle::Ledger;
 use super::options::Memory;
 use super::project::{coded, json, read_tally, shipped, signed, time, unjson, word};
@@ -114,6 +115,10 @@ impl View for Readers {
             let mut rows = statement.query([id])?;
             rows.next()?.map(finding).transpose()
         })
+    }
+
+    fn contexts(&self, findings: &[Finding]) -> Result<Vec<Context>, LedgerError> {
+        self.with(|db| contexts(db, Survey::new(db)?, findings))
     }
 
     fn samples(

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{MOST, Proof, Report, at, at_most, number, share, text};
+use super::{MOST, Proof, Report, Told, at, at_most, number, share, text};
 use crate::sample::clean;
 
 /// Writes it; of points and findings the first few.
@@ -79,16 +79,19 @@ fn points(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
 
 fn findings(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\nOpen findings")?;
-    for finding in proof.findings.iter().take(FEW) {
+    for Told { finding, context } in proof.findings.iter().take(FEW) {
+        let last = context.last_deployment.as_ref();
+        let after = last.map(|last| format!(", after {}", clean(&last.version, 120)));
         writeln!(
             out,
-            "  {:<8} {:<9} {} [{}] {}  since {}",
+            "  {:<8} {:<9} {} [{}] {}  since {}{}",
             finding.severity.as_str(),
             finding.state.as_str(),
             clean(&finding.key.rule, 60),
             clean(&finding.key.subject, 120),
             clean(&finding.key.target, 260),
-            at(finding.first_seen)
+            at(finding.first_seen),
+            after.unwrap_or_default()
         )?;
     }
     let all = proof.findings.len() as u64 + u64::from(proof.findings_cut);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::{Proof, Report, at, at_most, number, share, text};
+use super::{Proof, Report, Told, at, at_most, number, share, text};
 use crate::sample::clean;
 
 /// Writes it, with every point and finding that the report holds.
@@ -123,8 +123,9 @@ fn findings(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
     if proof.findings.is_empty() {
         return writeln!(out, "None.\n");
     }
-    head(out, &["Severity", "State", "Rule", "Subject", "Target", "Since", "Seen in"])?;
-    for finding in &proof.findings {
+    head(out, &["Severity", "State", "Rule", "Subject", "Target", "Since", "Seen in", "After"])?;
+    for Told { finding, context } in &proof.findings {
+        let last = context.last_deployment.as_ref();
         row(
             out,
             &[
@@ -135,6 +136,7 @@ fn findings(proof: &Proof, out: &mut dyn Write) -> io::Result<()> {
                 escape(&finding.key.target),
                 at(finding.first_seen),
                 format!("{} of {}", finding.positives, finding.samples),
+                last.map(|last| escape(&last.version)).unwrap_or_default(),
             ],
         )?;
     }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::finding::{Finding, FindingState};
-use crate::ledger::{self, Archive, FindingFilter, LedgerError, View};
+use crate::ledger::{self, Archive, Context, FindingFilter, LedgerError, View};
 use crate::rules::RuleSet;
 use crate::schedule::Percent;
 use crate::target::Span;
@@ -79,14 +79,25 @@ pub struct Proof {
     pub points: Vec<Value>,
     /// Points beyond the bound of the list.
     pub points_left_out: u64,
-    /// Findings that are not over, worst first.
-    pub findings: Vec<Finding>,
+    /// Findings that are not over, worst first, each with its share, spread and last deployment.
+    pub findings: Vec<Told>,
     /// Whether there are more than that.
     pub findings_cut: bool,
     /// Accepted risks: with who approved them, and until when.
     pub exceptions: Vec<Value>,
     /// Deployments in the window, latest first.
     pub deployments: Vec<Value>,
+}
+
+/// A finding with what surrounds it, as the API tells it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    /// The finding.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// What surrounds it.
+    #[serde(flatten)]
+    pub context: Context,
 }
 
 impl Report {
@@ -127,6 +138,9 @@ fn prove(archive: &Archive, rules: &RuleSet, question: &Question) -> Result<Proo
     let findings_cut = findings.len() > MOST;
     findings.truncate(MOST);
     findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.first_seen)));
+    let contexts = archive.contexts(&findings)?;
+    let told = findings.into_iter().zip(contexts);
+    let findings = told.map(|(finding, context)| Told { finding, context }).collect();
     let exceptions = archive.exceptions()?.into_iter().take(MOST).map(|(exception, made)| {
         let mut value = json!(exception);
         value["source"] = json!(if made { "api" } else { "config" });

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::backlog::Backlog;
 use super::run::Begin;
 use crate::rules::Selection;
 use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
@@ -127,6 +128,7 @@ pub struct Roster {
     sweep_at: usize,
     queue: Queue,
     windows: Arc<[Window]>,
+    backlog: Backlog,
 }
 
 /// What became of a slot that came due; `passed` are the slots after it that passed unseen since.
@@ -252,7 +254,12 @@ impl Roster {
     /// The next point that is due, if one is; its following slot is queued at once, so that a slow
     /// sample makes the next slot an overlap and never a pile.
     pub(super) fn pop_due(&mut self, seed: &Seed, now: DateTime<Utc>) -> Option<Due> {
-        let index = self.queue.pop_due(now)?.index;
+        self.backlog.ask(now);
+        let Some(popped) = self.queue.pop_due(now) else {
+            self.backlog.clear(now);
+            return None;
+        };
+        let index = popped.index;
         let windows = Arc::clone(&self.windows);
         let place = self.places.get_mut(index as usize)?.as_mut()?;
         let slot = place.next.take()?;
@@ -271,6 +278,9 @@ impl Roster {
         }
         if place.busy {
             return Some(Due::Skip { reason: "overlap", passed });
+        }
+        if self.backlog.sheds(place.how.plan.importance(), now) {
+            return Some(Due::Skip { reason: "shed", passed });
         }
         place.busy = true;
         place.last_slot = Some(slot.number);
@@ -326,8 +336,10 @@ const SWEEP: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
-    use crate::schedule::PlanSpec;
+    use crate::schedule::{Importance, PlanSpec};
 
     fn entry(n: usize, plan: &Arc<Plan>) -> Entry {
         let endpoint = format!("host-{n}.test").parse().expect("a target");
@@ -360,6 +372,48 @@ mod tests {
         let back = roster.entries(|point| &*point.target.name == "host-700.test");
         let freshness: Vec<_> = back.map(|entry| entry.freshness.as_secs()).collect();
         assert_eq!(freshness, [1]);
+    }
+
+    #[test]
+    fn what_matters_least_is_shed_first_and_what_matters_most_never() {
+        let (mut roster, seed) = (Roster::default(), Seed([1; 16]));
+        let begun = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
+        for (nth, importance) in
+            [Importance::Low, Importance::Normal, Importance::High].into_iter().enumerate()
+        {
+            let spec = PlanSpec { importance, ..PlanSpec::every(Duration::from_secs(60)) };
+            let plan = Arc::new(spec.compile().expect("a plan"));
+            (0..120).for_each(|n| roster.put(entry(120 * nth + n, &plan), &seed, None, begun));
+        }
+        // Six samples a second are due, and five can be taken.
+        let mut taken = BTreeMap::new();
+        for second in 1..=3_600 {
+            let (now, mut room) = (begun + TimeDelta::seconds(second), 5);
+            while room > 0 {
+                match roster.pop_due(&seed, now) {
+                    None => break,
+                    Some(Due::Skip { .. }) => {}
+                    Some(Due::Take { index, entry, .. }) => {
+                        let key = entry.point.key();
+                        *taken.entry(entry.plan.importance()).or_insert(0) += 1;
+                        roster.finish(index, key, None);
+                        room -= 1;
+                    }
+                }
+            }
+        }
+        let of = |importance| taken.get(&importance).copied().unwrap_or(0);
+        let (low, normal, high) =
+            (of(Importance::Low), of(Importance::Normal), of(Importance::High));
+        // Of each, 7,200 were due; room was for 18,000 of the 21,600.
+        assert!(high > 7_000 && normal > 7_000 && low < 4_000, "{low} {normal} {high}");
+        // After a sleep much is due at once, and nothing of it is shed.
+        let late = begun + TimeDelta::hours(5);
+        let mut took = 0;
+        while let Some(due) = roster.pop_due(&seed, late) {
+            took += i32::from(matches!(due, Due::Take { .. }));
+        }
+        assert_eq!(took, 360);
     }
 
     #[test]

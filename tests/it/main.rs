@@ -21,10 +21,14 @@ mod demo;
 mod discovery;
 /// Full disks, receivers that are down, windows, restarts, secrets.
 mod faults;
+/// `secchi check` as a gate: SARIF, JUnit, baseline, exceptions, targets of a config.
+mod gate;
 /// Peers that lie, drip and shout.
 mod hostile;
 /// The daemon beside the real Alertmanager and Prometheus.
 mod monitoring;
+/// What sampling plans promise, by simulation; `secchi plan`.
+mod plan;
 /// What the daemon does to its targets: one connection at a time, at the configured rate.
 mod politeness;
 /// What samples prove afterwards: evidence over the API, and `secchi report`.
