@@ -15,7 +15,7 @@ use super::handle::Ledger;
 use super::project::{time, unjson};
 use super::read::{FINDING, finding};
 use crate::finding::{Count, Finding, Share, Spread};
-use crate::target::{Labels, ProbeKind};
+use crate::target::{Labels, ProbeKind, chooses};
 
 /// What surrounds a finding.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -246,14 +246,6 @@ fn deployments(db: &Connection) -> Result<Vec<Deployment>, LedgerError> {
         all.push(Deployment { at, labels, actor: word("actor"), version: word("version") });
     }
     Ok(all)
-}
-
-/// Whether a deployment's labels choose a target; without any it chooses all.
-pub fn chooses(chosen: &Labels, target: &str, labels: &Labels) -> bool {
-    chosen.iter().all(|(name, value)| match name.as_str() {
-        "target" => value == target,
-        name => labels.get(name) == Some(value),
-    })
 }
 
 const KEPT: Duration = Duration::from_secs(60);

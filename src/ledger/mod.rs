@@ -43,7 +43,7 @@ mod writer;
 
 pub use alerts::alert_of;
 pub use archive::Archive;
-pub use context::{Context, LastDeployment, chooses};
+pub use context::{Context, LastDeployment};
 pub use entry::{Code, Coded, SampleEntry};
 pub use error::LedgerError;
 pub use event::Event;
