@@ -2,28 +2,42 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 
 use super::notify::Watchdog;
 use crate::finding::Policy;
 use crate::ledger::{self, Ledger, Record};
 use crate::probe::Memory;
+use crate::sample::{Cause, Sample};
 use crate::sampler::{Entry, Judged, Remembered, Sink};
+use crate::schedule::Seed;
 use crate::target::{PointKey, ProbeKind};
 use crate::telemetry::Metrics;
 
 /// Hands judged samples to the ledger, and the ledger's memory to probes.
 pub(super) struct LedgerSink {
     ledger: Arc<Ledger>,
+    seed: Seed,
     metrics: Arc<Metrics>,
     watchdog: Watchdog,
 }
 
 impl LedgerSink {
     /// A sink that feeds the service's watchdog with the scheduler's turns.
-    pub(super) fn new(ledger: Arc<Ledger>, metrics: Arc<Metrics>) -> Self {
-        Self { ledger, metrics, watchdog: Watchdog::default() }
+    pub(super) fn new(ledger: Arc<Ledger>, seed: Seed, metrics: Arc<Metrics>) -> Self {
+        Self { ledger, seed, metrics, watchdog: Watchdog::default() }
+    }
+
+    /// Slots of the point's plan that came due since its last sample, this one included. Summed up
+    /// they are every slot since its first, whatever the daemon was kept from meanwhile.
+    fn due(&self, entry: &Entry, sample: &Sample) -> u64 {
+        let key = entry.point.key();
+        let since = self.ledger.point_state(key).last_scheduled;
+        let Some(since) = since.filter(|_| sample.cause == Cause::Scheduled) else { return 1 };
+        // The ledger keeps milliseconds: a slot may have been due in what was cut off.
+        let since = since + TimeDelta::milliseconds(1);
+        entry.plan.slots_between(key, &self.seed, since, sample.taken_at).max(1)
     }
 
     /// Measures how long after a deployment its faults were seen.
@@ -62,7 +76,8 @@ impl Sink for LedgerSink {
             for judged in judged {
                 let own = judged.sample.probe == entry.point.probe;
                 let (probe, seen) = (judged.sample.probe, judged.sample.taken_at);
-                let record = record(entry, judged, own, mark);
+                let due = if own { self.due(entry, &judged.sample) } else { 1 };
+                let record = record(entry, judged, own, mark, due);
                 match self.ledger.record(record).await {
                     Ok(receipt) => {
                         if receipt.opened > 0 {
@@ -87,7 +102,7 @@ impl Sink for LedgerSink {
 /// A finding that comes later than that is not put down to the deployment.
 const A_DAY: i64 = 86_400;
 
-fn record(entry: &Entry, judged: Judged, own: bool, mark: u64) -> Record {
+fn record(entry: &Entry, judged: Judged, own: bool, mark: u64, due: u64) -> Record {
     let mut sample = judged.sample;
     if !own {
         sample.slot = None;
@@ -108,5 +123,7 @@ fn record(entry: &Entry, judged: Judged, own: bool, mark: u64) -> Record {
         memory_before: mark,
         plan: Arc::clone(&entry.plan_name),
         freshness: entry.freshness,
+        interval: entry.plan.interval(),
+        due,
     }
 }
