@@ -4,10 +4,10 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{ConfigFile, USAGE, plan, screen};
+use super::{ConfigFile, Format, USAGE, plan, screen};
 use crate::config::{self, Config, Diagnostics, TargetConfig};
 use crate::daemon;
 use crate::inventory::{fixed_addresses, points};
@@ -32,12 +32,6 @@ pub(super) enum Args {
         #[command(flatten)]
         file: ConfigFile,
     },
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Format {
-    Human,
-    Json,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {

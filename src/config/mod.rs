@@ -27,7 +27,7 @@ pub use context::parse_server;
 pub use diagnostics::{Diagnostic, DiagnosticLevel, Diagnostics};
 pub use diff::{Diff, diff};
 pub use files::{Disk, Files, MAX_FILE, MAX_LIST, MemoryFiles};
-pub use load::{load, load_with_overdrafts, parse};
+pub use load::{load, load_with_overdrafts, load_without_secrets, parse};
 pub use model::{
     AlertingSpec, Config, DataDir, DataSpec, ExceptionSpec, Ranges, ReceiverSpec, RepeatSpec,
     SourceConfig, TargetConfig, TokenSpec, WebSpec,

@@ -2,26 +2,55 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 
 use super::notify::Watchdog;
 use crate::finding::Policy;
 use crate::ledger::{self, Ledger, Record};
 use crate::probe::Memory;
+use crate::sample::{Cause, Sample};
 use crate::sampler::{Entry, Judged, Remembered, Sink};
-use crate::target::PointKey;
+use crate::schedule::Seed;
+use crate::target::{PointKey, ProbeKind};
+use crate::telemetry::Metrics;
 
 /// Hands judged samples to the ledger, and the ledger's memory to probes.
 pub(super) struct LedgerSink {
     ledger: Arc<Ledger>,
+    seed: Seed,
+    metrics: Arc<Metrics>,
     watchdog: Watchdog,
 }
 
 impl LedgerSink {
     /// A sink that feeds the service's watchdog with the scheduler's turns.
-    pub(super) fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, watchdog: Watchdog::default() }
+    pub(super) fn new(ledger: Arc<Ledger>, seed: Seed, metrics: Arc<Metrics>) -> Self {
+        Self { ledger, seed, metrics, watchdog: Watchdog::default() }
+    }
+
+    /// Slots of the point's plan that came due since its last sample, this one included. Summed up
+    /// they are every slot since its first, whatever the daemon was kept from meanwhile.
+    fn due(&self, entry: &Entry, sample: &Sample) -> u64 {
+        let key = entry.point.key();
+        let since = self.ledger.point_state(key).last_scheduled;
+        let Some(since) = since.filter(|_| sample.cause == Cause::Scheduled) else { return 1 };
+        // The ledger keeps milliseconds: a slot may have been due in what was cut off.
+        let since = since + TimeDelta::milliseconds(1);
+        entry.plan.slots_between(key, &self.seed, since, sample.taken_at).max(1)
+    }
+
+    /// Measures how long after a deployment its faults were seen.
+    async fn note_lead(&self, entry: &Entry, probe: ProbeKind, seen: DateTime<Utc>, opened: usize) {
+        let (ledger, target) = (Arc::clone(&self.ledger), Arc::clone(&entry.point.target));
+        let last = tokio::task::spawn_blocking(move || {
+            ledger.deployment_before(&target.name, &target.labels, seen)
+        });
+        let Ok(Ok(Some(last))) = last.await else { return };
+        if last.seconds_before <= A_DAY {
+            let lead = self.metrics.deployment_lead.with_label_values(&[probe.as_str()]);
+            (0..opened).for_each(|_| lead.observe(last.seconds_before as f64));
+        }
     }
 }
 
@@ -46,10 +75,18 @@ impl Sink for LedgerSink {
             let mut repeats = 0;
             for judged in judged {
                 let own = judged.sample.probe == entry.point.probe;
-                let record = record(entry, judged, own, mark);
+                let (probe, seen) = (judged.sample.probe, judged.sample.taken_at);
+                let due = if own { self.due(entry, &judged.sample) } else { 1 };
+                let record = record(entry, judged, own, mark, due);
                 match self.ledger.record(record).await {
-                    Ok(receipt) if own => repeats = repeats.max(receipt.repeats_wanted),
-                    Ok(_) => {}
+                    Ok(receipt) => {
+                        if receipt.opened > 0 {
+                            self.note_lead(entry, probe, seen, receipt.opened).await;
+                        }
+                        if own {
+                            repeats = repeats.max(receipt.repeats_wanted);
+                        }
+                    }
                     Err(error) => tracing::error!(%error, "a sample was not recorded"),
                 }
             }
@@ -62,7 +99,10 @@ impl Sink for LedgerSink {
     }
 }
 
-fn record(entry: &Entry, judged: Judged, own: bool, mark: u64) -> Record {
+/// A finding that comes later than that is not put down to the deployment.
+const A_DAY: i64 = 86_400;
+
+fn record(entry: &Entry, judged: Judged, own: bool, mark: u64, due: u64) -> Record {
     let mut sample = judged.sample;
     if !own {
         sample.slot = None;
@@ -83,5 +123,7 @@ fn record(entry: &Entry, judged: Judged, own: bool, mark: u64) -> Record {
         memory_before: mark,
         plan: Arc::clone(&entry.plan_name),
         freshness: entry.freshness,
+        interval: entry.plan.interval(),
+        due,
     }
 }

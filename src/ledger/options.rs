@@ -81,6 +81,11 @@ pub struct Record {
     pub plan: Arc<str>,
     /// How old the last known fact may become.
     pub freshness: Duration,
+    /// The plan's longest regular time between two samples.
+    pub interval: Duration,
+    /// Slots of the plan that came due since its last sample ([`PointState::last_scheduled`]), this
+    /// one included; what passed unseen of them is counted as such.
+    pub due: u64,
 }
 
 /// A probe's memory of one point: the latest snapshot, outside the chain.
@@ -110,6 +115,8 @@ impl Memory {
 pub struct Receipt {
     /// Repeat samples to take now: the sample opened a finding that no repeat has looked at.
     pub repeats_wanted: u32,
+    /// Findings that the sample opened.
+    pub opened: usize,
     /// Steps in findings' lives.
     pub transitions: usize,
 }
@@ -121,6 +128,8 @@ pub struct PointState {
     pub last_sample: Option<DateTime<Utc>>,
     /// The last sample that measured something.
     pub last_known: Option<DateTime<Utc>>,
+    /// The last sample of the point's own plan; after a restart, any sample.
+    pub last_scheduled: Option<DateTime<Utc>>,
     /// The last slot taken; a slot at or before it never runs again.
     pub last_slot: Option<i64>,
     /// The last sample's verdict.

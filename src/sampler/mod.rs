@@ -5,6 +5,7 @@
 
 mod backlog;
 mod doubt;
+mod extras;
 mod pace;
 mod roster;
 mod run;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::backlog::Backlog;
+use super::extras::{Seat, Services};
 use super::run::Begin;
 use crate::rules::Selection;
 use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
@@ -127,6 +128,7 @@ pub struct Roster {
     hows: HashMap<HowKey, Arc<How>>,
     sweep_at: usize,
     queue: Queue,
+    services: Services,
     windows: Arc<[Window]>,
     backlog: Backlog,
 }
@@ -163,6 +165,10 @@ impl Roster {
                     None => self.queue.remove(index),
                 }
             }
+            if before.point.target.labels != point.target.labels {
+                self.services.remove(&before.point, index);
+                self.services.add(&point, index);
+            }
             (before.point, before.how) = (point, how);
             return;
         }
@@ -173,6 +179,7 @@ impl Roster {
         let fresh_at = last.and_then(|last| last.known_at).unwrap_or(now).timestamp();
         self.by_key.insert(key, index);
         self.by_rank.insert(rank(&point), index);
+        self.services.add(&point, index);
         *place = Some(Place { point, how, key, next, last_slot, fresh_at, busy: false });
     }
 
@@ -200,6 +207,7 @@ impl Roster {
             self.queue.remove(index);
             if let Some(gone) = self.places.get_mut(index as usize).and_then(Option::take) {
                 self.by_rank.remove(&rank(&gone.point));
+                self.services.remove(&gone.point, index);
             }
             self.free.push(index);
         }
@@ -213,6 +221,41 @@ impl Roster {
     /// How many points there are of a probe.
     pub fn count(&self, probe: ProbeKind) -> usize {
         self.points().filter(|point| point.probe == probe).count()
+    }
+
+    /// Where a fault of this point may show as well: the target's other addresses, then targets of
+    /// the same service, beginning where `chance` says. At most `most`, each of the same probe.
+    pub(super) fn kin(&self, index: u32, chance: u64, most: usize) -> Vec<Seat> {
+        let Some(own) = self.places.get(index as usize).and_then(Option::as_ref) else {
+            return Vec::new();
+        };
+        let Point { target, probe, .. } = &own.point;
+        let from = (Arc::clone(&target.name), *probe, None);
+        let addresses = self
+            .by_rank
+            .range(from..)
+            .take_while(|((name, kind, _), _)| name == &target.name && kind == probe);
+        let addresses = addresses.map(|(_, index)| *index).filter(|other| *other != index);
+        let siblings = self.services.around(&own.point, chance).take(MOST_LOOKED_AT);
+        let siblings = siblings.filter(|other| {
+            let other = self.places.get(*other as usize).and_then(Option::as_ref);
+            other.is_some_and(|other| {
+                other.point.probe == *probe && other.point.target.name != target.name
+            })
+        });
+        addresses.chain(siblings).take(most).filter_map(|index| self.seat(index)).collect()
+    }
+
+    /// The points of targets that pass.
+    pub(super) fn seats(&self, passes: impl Fn(&Target) -> bool) -> Vec<Seat> {
+        let places = (0..).zip(&self.places);
+        let chosen = places.filter_map(|(index, place)| Some((index, place.as_ref()?)));
+        let chosen = chosen.filter(|(_, place)| passes(&place.point.target));
+        chosen.map(|(index, place)| (index, place.key)).collect()
+    }
+
+    fn seat(&self, index: u32) -> Option<Seat> {
+        Some((index, self.places.get(index as usize)?.as_ref()?.key))
     }
 
     /// Every point.
@@ -287,9 +330,16 @@ impl Roster {
         Some(Due::Take { index, entry: place.entry(), slot, passed })
     }
 
-    /// Takes the point for a repeat sample, unless it is being sampled or gone.
-    pub(super) fn begin(&mut self, index: u32, key: PointKey) -> Begin {
+    /// Takes the point for a sample beside its plan, unless it is being sampled, gone, or in a
+    /// window that pauses it.
+    pub(super) fn begin(&mut self, (index, key): Seat, now: DateTime<Utc>) -> Begin {
+        let windows = Arc::clone(&self.windows);
         match self.places.get_mut(index as usize).and_then(Option::as_mut) {
+            Some(place)
+                if windows.iter().any(|window| pauses(window, now, &place.point.target)) =>
+            {
+                Begin::Gone
+            }
             Some(place) if place.key == key && !place.busy => {
                 place.busy = true;
                 Begin::Start(place.entry())
@@ -330,6 +380,9 @@ fn rank(point: &Point) -> Rank {
 fn pauses(window: &Window, now: DateTime<Utc>, target: &Target) -> bool {
     window.effect() == Effect::Pause && window.covers(now, &target.name, &target.labels)
 }
+
+/// Members of a service that are looked at to find kin of the same probe.
+const MOST_LOOKED_AT: usize = 256;
 
 /// So many kinds of entries are kept before those of no point are dropped.
 const SWEEP: usize = 64;

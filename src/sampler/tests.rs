@@ -291,6 +291,58 @@ async fn dates_are_in_doubt_from_a_step_back_until_the_earlier_time_has_passed()
     rig.end().await;
 }
 
+/// A point of a target with a `service` label.
+fn of_service(service: &str, target: &str, address: &str) -> Entry {
+    let mut entry = entry_at(target, ProbeKind::Tls, Some(address), 3600);
+    let mut labelled = Target::clone(&entry.point.target);
+    labelled.labels = Arc::new([("service".to_owned(), service.to_owned())].into());
+    entry.point.target = Arc::new(labelled);
+    entry
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_breach_is_looked_at_where_it_showed_at_other_addresses_and_at_siblings() {
+    let rig = Rig::start(8);
+    let one = of_service("shop", "a.test", "192.0.2.1");
+    let edge = of_service("shop", "a.test", "192.0.2.2");
+    let sibling = of_service("shop", "b.test", "192.0.2.3");
+    let stranger = of_service("mail", "c.test", "192.0.2.4");
+    for entry in [&one, &edge, &sibling, &stranger] {
+        rig.put(entry.clone(), None).await;
+    }
+    let first = one.plan.next(one.point.key(), &SEED, epoch()).expect("a slot").due;
+    sleep((first - epoch()).to_std().expect("later") - Duration::from_millis(10)).await;
+    rig.fake.repeats.store(3, Ordering::Relaxed);
+    sleep(Duration::from_millis(20)).await;
+    rig.fake.repeats.store(0, Ordering::Relaxed);
+    sleep(Duration::from_secs(61)).await;
+    let repeats = |entry: &Entry| {
+        let runs = rig.fake.runs().into_iter();
+        runs.filter(|run| run.key == entry.point.key() && run.cause == Cause::Repeat).count()
+    };
+    assert_eq!([&one, &edge, &sibling, &stranger].map(repeats), [3, 1, 1, 0]);
+    rig.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_is_looked_at_at_once_and_after_one_and_ten_minutes() {
+    let rig = Rig::start(8);
+    let (shop, mail) =
+        (of_service("shop", "a.test", "192.0.2.1"), of_service("mail", "b.test", "192.0.2.2"));
+    rig.put(shop.clone(), None).await;
+    rig.put(mail, None).await;
+    let marked = Instant::now();
+    let (reply, points) = oneshot::channel();
+    let labels = [("service".to_owned(), "shop".to_owned())].into();
+    rig.orders.send(Order::Deployed { labels, reply }).await.expect("a loop");
+    assert_eq!(points.await, Ok(1));
+    sleep(Duration::from_secs(1000)).await;
+    let runs = rig.fake.runs().into_iter().filter(|run| run.cause == Cause::Deploy);
+    let looks: Vec<_> = runs.map(|run| (run.key, (run.at - marked).as_secs())).collect();
+    assert_eq!(looks, [0, 60, 600].map(|after| (shop.point.key(), after)));
+    rig.end().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pausing_window_skips_and_counts_and_only_its_targets() {
     let rig = Rig::start(8);

@@ -12,9 +12,12 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
-use crate::finding::{Finding, FindingKey, FindingState};
+use crate::finding::{Count, Finding, FindingKey, FindingState, Spread};
 use crate::ledger::latest::Latest;
-use crate::ledger::{FindingFilter, LedgerError, SampleRow, TargetRow, View};
+use crate::ledger::{
+    Context, EvidenceFilter, EvidencePage, EvidenceRow, FindingFilter, LedgerError, SampleRow,
+    TargetRow, View,
+};
 use crate::sample::{Evidence, Severity};
 use crate::target::ProbeKind;
 use crate::telemetry::Metrics;
@@ -65,6 +68,15 @@ pub(super) fn finding(n: usize, target: &str) -> Finding {
 pub(super) struct MemoryView(pub(super) Vec<Finding>);
 
 impl View for MemoryView {
+    fn contexts(&self, findings: &[Finding]) -> Result<Vec<Context>, LedgerError> {
+        let one = |finding: &Finding| Context {
+            share: finding.share(),
+            spread: Spread::of(Count::of(1, 1), Count::of(1, 1)),
+            last_deployment: None,
+        };
+        Ok(findings.iter().map(one).collect())
+    }
+
     fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, LedgerError> {
         let passes = |finding: &&Finding| {
             (filter.states.is_empty() || filter.states.contains(&finding.state))
@@ -89,6 +101,28 @@ impl View for MemoryView {
         let ids = (0..25_i64).rev().filter(|id| before.is_none_or(|before| *id < before));
         let row = |id| SampleRow { id, sample: json!({ "target": target }) };
         Ok(ids.take(limit).map(row).collect())
+    }
+
+    fn evidence(&self, filter: &EvidenceFilter) -> Result<EvidencePage, LedgerError> {
+        let rows = (0..7).map(|n| EvidenceRow {
+            target: HOSTILE.into(),
+            probe: ProbeKind::Tls,
+            address: "2001:db8::1".parse().ok(),
+            rule: format!("tls-rule-{n}").into(),
+            range: "at least 1".into(),
+            samples: 44,
+            positives: u64::from(n == 0),
+            unknown: 2,
+            due: 50,
+            taken: 46,
+            oldest: Some(epoch() - TimeDelta::days(3)),
+            retired: false,
+        });
+        let rows = rows.filter(|row| {
+            filter.after.as_ref().is_none_or(|after| row.key() > *after)
+                && filter.rule.as_ref().is_none_or(|rule| **rule == *row.rule)
+        });
+        Ok(EvidencePage { since: filter.since, rows: rows.take(filter.limit).collect() })
     }
 }
 
