@@ -61,6 +61,14 @@ impl Route {
         Self { steps: steps.into() }
     }
 
+    /// The top-level fact that it leads through.
+    pub(super) fn fact(&self) -> Option<&str> {
+        match self.steps.first() {
+            Some(Step::Field(fact)) => Some(fact),
+            _ => None,
+        }
+    }
+
     /// How many lists and maps lie on the way.
     pub(super) fn depth(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step, Step::Each { .. })).count()

@@ -21,6 +21,8 @@ mod demo;
 mod discovery;
 /// Full disks, receivers that are down, windows, restarts, secrets.
 mod faults;
+/// Certificates judged by the handshakes of the http probe.
+mod glimpse;
 /// Peers that lie, drip and shout.
 mod hostile;
 /// The daemon beside the real Alertmanager and Prometheus.

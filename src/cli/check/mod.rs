@@ -24,7 +24,7 @@ use crate::inventory::{Resolver, ResolverSpec, fixed_addresses, points};
 use crate::probe::dial::{Outside, Resolve};
 use crate::rules::Selection;
 use crate::sample::{Cause, Severity};
-use crate::sampler::{Judged, Pacing, Taker};
+use crate::sampler::{Ask, Judged, Pacing, Taker};
 use crate::schedule::{Buckets, Budget, Rate, SystemClock};
 use crate::target::{Endpoint, Host, Point, ProbeKind, Scheme, Span, Target};
 use crate::telemetry::Metrics;
@@ -160,12 +160,13 @@ impl Check {
 
     async fn repeatedly(&self, point: Point, args: &Args, progress: &Progress) -> Vec<Judged> {
         let (mut all, mut memory) = (Vec::new(), None);
+        // Only what was asked for is answered: a glimpse is the daemon's.
+        let ask = Ask { point: &point, selection: &self.selection, glimpses: false };
         for nth in 0..args.samples {
             if nth > 0 {
                 sleep(args.interval).await;
             }
-            let judged =
-                self.taker.take(&point, &self.selection, Cause::Manual, None, memory.clone()).await;
+            let judged = self.taker.take(ask, Cause::Manual, None, memory.clone()).await;
             memory = judged.iter().find_map(|judged| judged.memory.clone()).or(memory);
             all.extend(judged);
             progress.step();

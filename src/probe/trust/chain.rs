@@ -85,6 +85,16 @@ impl Judgement {
         }
     }
 
+    /// The handshake was not signed by the leaf's key: whatever it is worth, the peer has no part
+    /// in it.
+    pub(crate) fn disown(&mut self) {
+        if self.trusted != Some(false) {
+            self.trusted = Some(false);
+            self.reason = Some(WEAK_SIGNATURE);
+            self.untold = None;
+        }
+    }
+
     /// The issuer took it back, whatever else is to be said of it.
     pub(super) fn revoke(&mut self) {
         self.trusted = Some(false);
