@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 
 use super::notify::Watchdog;
 use crate::finding::Policy;
@@ -43,12 +43,15 @@ impl Sink for LedgerSink {
         mark: u64,
     ) -> BoxFuture<'a, u32> {
         Box::pin(async move {
-            let mut repeats = 0;
-            for judged in judged {
+            let records = judged.into_iter().map(|judged| {
                 let own = judged.sample.probe == entry.point.probe;
-                let record = record(entry, judged, own, mark);
-                match self.ledger.record(record).await {
-                    // A repeat of the run looks again at what it gave a glimpse of, too.
+                self.ledger.record(record(entry, judged, own, mark))
+            });
+            let mut repeats = 0;
+            // Side by side: what one run came to waits for one commit.
+            for outcome in join_all(records).await {
+                match outcome {
+                    // A repeat looks again at what the run gave a glimpse of, too.
                     Ok(receipt) => repeats = repeats.max(receipt.repeats_wanted),
                     Err(error) => tracing::error!(%error, "a sample was not recorded"),
                 }

@@ -81,6 +81,7 @@ impl Shop {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the daemon under test has the machine's time")]
 fn in_days(days: u64) -> NaiveDate {
     Utc::now().date_naive() + Days::new(days)
 }

@@ -120,7 +120,8 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
 fn judge(secured: &Secured, question: &Question<'_>, took: Duration) -> Verdict {
     let Question { anchors, server_name, now, .. } = *question;
     let handshake = &secured.handshake;
-    let judged = trust::judge(&handshake.served, anchors, server_name, now);
+    let read = handshake.served.read();
+    let judged = trust::judge(&handshake.served, &read, anchors, server_name, now);
     let Some((mut judgement, staple)) = judged else {
         return Verdict::Untold(Unknown::new(
             Reason::TlsError,
@@ -135,7 +136,7 @@ fn judge(secured: &Secured, question: &Question<'_>, took: Duration) -> Verdict 
         if handshake.is_forged {
             judgement.disown();
         }
-        if let Some(facts) = glimpse(handshake, judgement, staple) {
+        if let Some(facts) = glimpse(handshake, &read, judgement, staple) {
             // Nobody else fills it meanwhile: requests go one after the other.
             let _ = place.set(Observation {
                 probe: ProbeKind::Tls,

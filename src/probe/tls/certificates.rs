@@ -1,8 +1,9 @@
 //! Served chains as measurements: `certificates`, `chain` and `ocsp_staple`. Pure.
 
 use serde_json::{Map, Value, json};
+use x509_parser::certificate::X509Certificate;
 
-use crate::probe::trust::certificate::{Facts, facts, parse};
+use crate::probe::trust::certificate::{Facts, facts};
 use crate::probe::trust::{Judgement, Served, Staple};
 use crate::sample::{Measurements, Path, Reason, Unknown};
 
@@ -18,18 +19,20 @@ pub(super) struct Judged<'a> {
 }
 
 impl<'a> Judged<'a> {
-    /// Reads what was judged. `None` if there is no leaf, or none that can be read.
+    /// What was served, `read` and judged. `None` if there is no leaf, or none that can be read.
     pub(super) fn new(
         served: &'a Served,
+        read: &[Option<X509Certificate<'_>>],
         judgement: Judgement,
         staple: Option<Staple>,
     ) -> Option<Self> {
-        let read = |der: &Vec<u8>| parse(der).map(|certificate| facts(der, &certificate));
-        let (leaf, rest) = served.certificates.split_first()?;
+        let mut all = served.certificates.iter().zip(read).map(|(der, certificate)| {
+            certificate.as_ref().map(|certificate| facts(der, certificate))
+        });
         Some(Self {
             served,
-            leaf: read(leaf)?,
-            chain: rest.iter().take(MAX_CHAIN).filter_map(read).collect(),
+            leaf: all.next()??,
+            chain: all.take(MAX_CHAIN).flatten().collect(),
             judgement,
             staple,
         })

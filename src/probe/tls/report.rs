@@ -256,8 +256,9 @@ fn certificates(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
 }
 
 fn judge<'a>(served: &'a Served, frame: Frame<'_>) -> Option<Judged<'a>> {
-    let (judgement, staple) = trust::judge(served, frame.anchors, frame.name, frame.now)?;
-    Judged::new(served, judgement, staple)
+    let read = served.read();
+    let (judgement, staple) = trust::judge(served, &read, frame.anchors, frame.name, frame.now)?;
+    Judged::new(served, &read, judgement, staple)
 }
 
 fn why_no_certificate(seen: &Seen) -> Unknown {
