@@ -95,6 +95,20 @@ fn a_clean_glimpse_is_in_range_and_settles_nothing_of_the_kind_it_did_not_see() 
 }
 
 #[test]
+fn an_item_that_was_not_seen_puts_no_doubt_on_the_conditions_of_those_that_were() {
+    let weak = "measure: tls.certificates.key_bits, min: 2048, \
+                when: {measure: tls.certificates.key_type, one_of: [rsa]}";
+    let of = |key_type: &str, bits: u32, other: &str| {
+        let mut facts = json!({"certificates": [{"key_type": key_type, "key_bits": bits}]});
+        facts["unknown"] = json!({ format!("certificates[{other}]"): "not_observed" });
+        outcome(&judge(ProbeKind::Tls, weak, facts))
+    };
+    assert_eq!(of("rsa", 1024, "ec"), "out \"rsa\" \"ec\"?");
+    assert_eq!(of("rsa", 2048, "ec"), "unknown \"ec\"?");
+    assert_eq!(of("ec", 256, "rsa"), "unknown \"rsa\"?");
+}
+
+#[test]
 fn without_a_time_only_ranges_of_the_time_left_are_unknown() {
     let facts = json!({
         "dh_prime_bits": 1024,
