@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use secchi::finding::{Finding, FindingState};
 use secchi::ledger::latest::{Latest, PointLatest};
-use secchi::ledger::{FindingFilter, LedgerError, SampleRow, View};
+use secchi::ledger::{Context, FindingFilter, LedgerError, SampleRow, View};
 use secchi::rules::RuleSet;
 use secchi::schedule::{Clock, SystemClock};
 use secchi::target::{PointKey, ProbeKind};
@@ -24,6 +24,10 @@ use tokio_util::sync::CancellationToken;
 struct Nothing;
 
 impl View for Nothing {
+    fn contexts(&self, _: &[Finding]) -> Result<Vec<Context>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     fn findings(&self, _: &FindingFilter) -> Result<Vec<Finding>, LedgerError> {
         Ok(Vec::new())
     }

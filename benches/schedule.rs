@@ -1,4 +1,5 @@
-//! A million sampling points in the sampler's loop: bytes a point, and how late samples begin.
+//! A million sampling points: the time to find a next due time and to sum up a plan, bytes a point in
+//! the sampler's loop, and how late samples begin.
 #![allow(clippy::print_stdout, unreachable_pub, reason = "a bench prints what it measured")]
 
 mod support;
@@ -111,6 +112,53 @@ impl Made {
     }
 }
 
+/// How long a next due time takes, of each kind of plan, with a key of its own each time.
+fn next_due(points: usize) {
+    for (name, json) in [
+        ("every", r#"{"every": "5m"}"#),
+        ("detect", r#"{"detect": {"within": "1h", "prevalence": "10%", "confidence": "99%"}}"#),
+        ("share", r#"{"every": "5m", "share": "10%"}"#),
+        ("mix", r#"{"mix": [{"every": "15m"}, {"cron": "0 6 * * *"}]}"#),
+        ("cron", r#"{"cron": "*/15 * * * *"}"#),
+    ] {
+        let plan = serde_json::from_str::<PlanSpec>(json).expect(json).compile().expect(json);
+        let now = SystemClock.now();
+        let begun = Instant::now();
+        let sum = (0..points as u64)
+            .filter_map(|key| plan.next(PointKey(key), &SEED, now))
+            .fold(0_i64, |sum, slot| sum.wrapping_add(slot.number));
+        std::hint::black_box(sum);
+        let nanos = begun.elapsed().as_nanos() as f64 / points as f64;
+        told(&format!("next due, {name}"), format!("{nanos:.0} ns"), "goal: below 1,000");
+    }
+}
+
+/// What `secchi plan` does once the config is read, for targets with four points each.
+fn summary(points: usize) {
+    let mut text = String::from(
+        "scope: {names: [\"*.example.com\"], networks: [\"10.0.0.0/8\"]}\nplans: {sure: {detect: {within: 1d, prevalence: 10%, confidence: 99%}}}\n\
+         budgets: {per_address: 1000/s, per_network: 100000/s, total: 1000000/s}\n\
+         defaults: {plan: sure, probes: [tls, http, ports, dns]}\ntargets:\n",
+    );
+    for n in 0..points / 4 {
+        let [_, a, b, c] = (n as u32).to_be_bytes();
+        text.push_str(&format!(
+            "  - {{target: h{n}.example.com, address: 10.{a}.{b}.{c}, labels: {{service: s{}}}}}\n",
+            n % 1_000
+        ));
+    }
+    let path = std::path::Path::new("secchi.yaml");
+    let begun = Instant::now();
+    let config = secchi::config::parse(&text, path, &secchi::config::Disk, SystemClock.now());
+    let config = config.unwrap_or_else(|mistakes| panic!("{}", mistakes.render(false)));
+    told("config read and checked", format!("{:.2} s", begun.elapsed().as_secs_f64()), "");
+    let begun = Instant::now();
+    let summed = secchi::cli::plan_summary(&config);
+    let took = begun.elapsed().as_secs_f64();
+    let summed = &summed["total"]["points"];
+    told("plan summary", format!("{took:.2} s for {summed} points"), "goal: below 1 s");
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     if !support::is_wanted("schedule") {
@@ -118,6 +166,8 @@ async fn main() {
     }
     let points = size("POINTS", 1_000_000);
     let seconds = size("SECONDS", 60) as u64;
+    next_due(points);
+    summary(points);
     let made = Made::new(points, Duration::from_secs((points as u64 / 1000).max(1)));
     let idle = Arc::new(Idle {
         clock: SystemClock,

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::daemon_api::{Api, Format, query};
+use super::Format;
+use super::daemon_api::{Api, query};
 use super::screen::{self, clean};
 use crate::target::ProbeKind;
 

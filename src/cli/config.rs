@@ -4,10 +4,10 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{ConfigFile, USAGE, screen};
+use super::{ConfigFile, Format, USAGE, plan, screen};
 use crate::config::{self, Config, Diagnostics, TargetConfig};
 use crate::daemon;
 use crate::inventory::{fixed_addresses, points};
@@ -32,12 +32,6 @@ pub(super) enum Args {
         #[command(flatten)]
         file: ConfigFile,
     },
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Format {
-    Human,
-    Json,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -101,6 +95,7 @@ fn explain(target: &str, file: &ConfigFile) -> anyhow::Result<ExitCode> {
     let found = found
         .ok_or_else(|| anyhow::anyhow!("no target `{target}` in {}", file.config.display()))?;
     let mut explained = found.to_json();
+    explained["plan_gives"] = plan::gives(found, &config.scope);
     explained["next_due"] = next_due(&config, found)?;
     writeln!(screen::out(), "{explained:#}")?;
     Ok(ExitCode::SUCCESS)

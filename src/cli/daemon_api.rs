@@ -46,15 +46,6 @@ struct Tls {
     password_file: Option<PathBuf>,
 }
 
-/// How an answer is written.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(super) enum Format {
-    /// For people.
-    Human,
-    /// One object.
-    Json,
-}
-
 impl Api {
     /// A daemon at this address, without a token.
     pub(super) fn at(url: String) -> Self {

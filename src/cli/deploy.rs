@@ -36,6 +36,11 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     let body = json!({ "service": service, "version": version, "at": at });
     let stored = super::runtime()?.block_on(api.send("/api/v1/deployments", &body))?;
     let text = |key: &str| clean(stored[key].as_str().unwrap_or_default(), 120);
-    writeln!(screen::out(), "marked {} {} at {}", text("service"), text("version"), text("at"))?;
+    let (service, version, at) = (text("service"), text("version"), text("at"));
+    let points = stored["points"].as_u64().unwrap_or_default();
+    writeln!(
+        screen::out(),
+        "marked {service} {version} at {at}; {points} sampling points are looked at now, and after 1 and 10 minutes",
+    )?;
     Ok(ExitCode::SUCCESS)
 }

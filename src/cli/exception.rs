@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use chrono::NaiveDate;
 use serde_json::{Value, json};
 
-use super::daemon_api::{Api, Format};
+use super::Format;
+use super::daemon_api::Api;
 use super::screen::{self, clean};
 
 #[derive(Debug, clap::Subcommand)]

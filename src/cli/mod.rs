@@ -17,6 +17,8 @@ mod run;
 mod screen;
 mod switches;
 
+pub use plan::summary as plan_summary;
+
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -131,6 +133,15 @@ struct ConfigFile {
         env = "SECCHI_CONFIG"
     )]
     config: PathBuf,
+}
+
+/// How a command that has two forms writes what it says.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Human,
+    /// One object.
+    Json,
 }
 
 /// Exit status of usage and config errors.

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde_json::json;
 
+use super::Format;
 use super::screen::{self, severity_style};
 use crate::rules::{Rule, RuleSet, prometheus_rules};
 
@@ -24,12 +25,6 @@ pub(super) enum Args {
     },
     /// Prometheus alerting rules that watch Secchi itself
     Prometheus,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Format {
-    Human,
-    Json,
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {

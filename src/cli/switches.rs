@@ -55,10 +55,10 @@ pub(super) struct Switches {
     ports: Option<PortSet>,
     /// Connections or queries begun a second to one address
     #[arg(long, value_name = "N")]
-    pub(super) rate: Option<Rate>,
-    /// Samples at once per address
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(super) concurrency: usize,
+    rate: Option<Rate>,
+    /// Samples at once per address (default: 4)
+    #[arg(long, value_name = "N")]
+    concurrency: Option<usize>,
     /// Bounds one tls or http sample, one connect, one query
     #[arg(long, value_name = "DURATION", value_parser = span)]
     timeout: Option<Duration>,
@@ -71,12 +71,12 @@ pub(super) struct Switches {
 }
 
 impl Switches {
-    /// The settings of every target of this run. Reads the files that they name.
+    /// What the switches say; reads the files that they name.
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         Ok(Settings {
             addresses: self.address.clone(),
             ca_file: read(self.ca_file.as_deref())?,
-            concurrency: Some(self.concurrency),
+            concurrency: self.concurrency,
             connect_to: self.connect_to.clone(),
             dns_port: self.dns_port,
             dns_servers: self.dns_server.clone(),
@@ -101,19 +101,53 @@ impl Switches {
     }
 }
 
+/// A target's settings of the file with the switches before them: what a switch says replaces what
+/// the file says.
+pub(super) fn over(switches: &Settings, file: &Settings) -> Settings {
+    fn list<T: Clone>(own: &[T], base: &[T]) -> Vec<T> {
+        if own.is_empty() { base.to_vec() } else { own.to_vec() }
+    }
+    let text =
+        |own: &Option<TextFile>, base: &Option<TextFile>| own.as_ref().or(base.as_ref()).cloned();
+    Settings {
+        addresses: list(&switches.addresses, &file.addresses),
+        ca_file: text(&switches.ca_file, &file.ca_file),
+        concurrency: switches.concurrency.or(file.concurrency),
+        connect_to: list(&switches.connect_to, &file.connect_to),
+        dns_port: switches.dns_port.or(file.dns_port),
+        dns_servers: list(&switches.dns_servers, &file.dns_servers),
+        hosts_file: text(&switches.hosts_file, &file.hosts_file),
+        hsts_preload_list: text(&switches.hsts_preload_list, &file.hsts_preload_list),
+        intrusive: switches.intrusive || file.intrusive,
+        pins: if switches.pins.0.is_empty() { &file.pins } else { &switches.pins }.clone(),
+        ports: switches.ports.clone().or_else(|| file.ports.clone()),
+        rate: switches.rate.or(file.rate),
+        root_hints: text(&switches.root_hints, &file.root_hints),
+        server_name: switches.server_name.clone().or_else(|| file.server_name.clone()),
+        timeout: switches.timeout.or(file.timeout),
+        trust_anchor: text(&switches.trust_anchor, &file.trust_anchor),
+        user_agent: switches.user_agent.clone().or_else(|| file.user_agent.clone()),
+    }
+}
+
 fn read(path: Option<&Path>) -> anyhow::Result<Option<TextFile>> {
-    let Some(path) = path else { return Ok(None) };
+    path.map(read_file).transpose()
+}
+
+/// A file that the command line names.
+pub(super) fn read_file(path: &Path) -> anyhow::Result<TextFile> {
     let size = std::fs::metadata(path).with_context(|| path.display().to_string())?.len();
     anyhow::ensure!(size <= MOST_BYTES, "{}: {size} bytes are too many", path.display());
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    Ok(Some(TextFile { path: path.to_owned(), text: Arc::from(text) }))
+    Ok(TextFile { path: path.to_owned(), text: Arc::from(text) })
 }
 
 fn dns_server(text: &str) -> Result<SocketAddr, String> {
     parse_server(text, 53)
 }
 
-fn span(text: &str) -> Result<Duration, String> {
+/// Reads a duration such as `1h30m`.
+pub(super) fn span(text: &str) -> Result<Duration, String> {
     text.parse::<Span>().map(|span| span.0).map_err(|error| error.to_string())
 }
 

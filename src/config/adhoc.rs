@@ -132,6 +132,18 @@ impl Config {
         }
     }
 
+    /// A target of one look under this config's defaults; one that the file has is that one. Nobody
+    /// is refused here: who is out of scope is found so when it is sampled. `probes` are for a
+    /// target that neither the file nor its defaults give any.
+    pub fn one_look(&self, endpoint: &Endpoint, probes: Vec<ProbeKind>) -> TargetConfig {
+        if let Some(known) = self.target(&endpoint.to_string()) {
+            return known.clone();
+        }
+        let probes = self.defaults.probes.is_none().then_some(probes);
+        let own = Overrides { probes, ..Overrides::default() };
+        own.for_endpoint(&self.defaults, endpoint).target(endpoint.clone(), &self.plans)
+    }
+
     /// A target that source number `source_index` of [`Config::discovery`] found.
     pub fn target_from_discovery(
         &self,
@@ -194,6 +206,7 @@ impl Config {
             maintenance: Arc::default(),
             alerting: AlertingSpec::default(),
             budgets: BudgetSpec::default(),
+            over_budget: Vec::new(),
             web: WebSpec::default(),
             data: DataSpec::default(),
             resolvers: ResolverSpec::System,

@@ -149,8 +149,17 @@ impl<'a> Context<'a> {
         Some(file)
     }
 
-    /// A secret from its file; what it holds never reaches a message.
+    /// The text of a file that the daemon alone needs: of its listener, its receivers, its sources.
+    pub(super) fn daemons_file(&mut self, at: &At<String>) -> Option<TextFile> {
+        self.files.has_daemons_own().then(|| self.text_file(at, MAX_FILE)).flatten()
+    }
+
+    /// A secret from its file; what it holds never reaches a message. None without a mistake where
+    /// nobody needs it.
     pub(super) fn secret(&mut self, at: &At<String>) -> Option<Secret> {
+        if !self.files.has_daemons_own() {
+            return None;
+        }
         let near = self.path(&at.value);
         let mut found = self.files.read(&near, MAX_FILE);
         let relative = Path::new(&at.value).is_relative();

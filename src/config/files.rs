@@ -17,6 +17,11 @@ pub trait Files {
 
     /// The folder that systemd puts credentials in (`$CREDENTIALS_DIRECTORY`).
     fn credentials(&self) -> Option<PathBuf>;
+
+    /// Whether the daemon's own files are at hand: secrets, and the listener's.
+    fn has_daemons_own(&self) -> bool {
+        true
+    }
 }
 
 /// The file system.
@@ -45,6 +50,28 @@ impl Files for Disk {
 
     fn credentials(&self) -> Option<PathBuf> {
         std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+    }
+}
+
+/// The file system of a pipeline, which has the config, but none of the daemon's secrets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Checkout;
+
+impl Files for Checkout {
+    fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+        Disk.read(path, limit)
+    }
+
+    fn glob(&self, pattern: &str) -> io::Result<Vec<PathBuf>> {
+        Disk.glob(pattern)
+    }
+
+    fn credentials(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn has_daemons_own(&self) -> bool {
+        false
     }
 }
 

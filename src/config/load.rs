@@ -11,7 +11,7 @@ use super::check;
 use super::context::Context;
 use super::diagnostics::{DiagnosticLevel, Diagnostics};
 use super::file::File;
-use super::files::{Disk, Files};
+use super::files::{Checkout, Disk, Files};
 use super::model::Config;
 use super::reader;
 use super::schema;
@@ -20,10 +20,31 @@ use super::tree::Node;
 
 /// Reads and checks a config file and every file that it names.
 pub fn load(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
+    load_by(path, &Disk, now, true)
+}
+
+/// The same without the daemon's own files (secrets, and the listener's): a pipeline has none of
+/// them, and needs none to sample.
+pub fn load_without_secrets(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
+    load_by(path, &Checkout, now, true)
+}
+
+/// The same, but a guarantee that the budgets cannot hold is no mistake: it is told in
+/// [`Config::over_budget`].
+pub fn load_with_overdrafts(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
+    load_by(path, &Disk, now, false)
+}
+
+fn load_by(
+    path: &Path,
+    files: &dyn Files,
+    now: DateTime<Utc>,
+    strict: bool,
+) -> Result<Config, Diagnostics> {
     let failed = |message: String| Diagnostics::of_file(path, message);
-    let bytes = Disk.read(path, MAX_CONFIG).map_err(|e| failed(format!("cannot read it: {e}")))?;
+    let bytes = files.read(path, MAX_CONFIG).map_err(|e| failed(format!("cannot read it: {e}")))?;
     let text = String::from_utf8(bytes).map_err(|_| failed("it is not UTF-8 text".to_owned()))?;
-    parse(&text, path, &Disk, now)
+    read_config(&text, path, files, now, strict)
 }
 
 /// Checks a config's text. `path` is for messages and for what relative names mean; files are
@@ -33,6 +54,16 @@ pub fn parse(
     path: &Path,
     files: &dyn Files,
     now: DateTime<Utc>,
+) -> Result<Config, Diagnostics> {
+    read_config(text, path, files, now, true)
+}
+
+fn read_config(
+    text: &str,
+    path: &Path,
+    files: &dyn Files,
+    now: DateTime<Utc>,
+    strict: bool,
 ) -> Result<Config, Diagnostics> {
     let mut out = Diagnostics::new(path, text);
     let error = DiagnosticLevel::Error;
@@ -62,6 +93,13 @@ pub fn parse(
     let mut context = Context::new(path, files, now, out);
     let mut config = check::check(&mut context, file, path);
     let mut out = context.out;
+    for over in &config.over_budget {
+        let level = match over.is_refused && strict {
+            true => error,
+            false => DiagnosticLevel::Note,
+        };
+        out.push(level, Some(over.span.clone()), over.to_string(), Some(over.help()));
+    }
     out.sort();
     if out.has_errors() {
         // Beside an error a remark is noise, and may only follow from it.

@@ -10,8 +10,10 @@ mod diff;
 mod explain;
 mod file;
 mod files;
+mod fit;
 mod load;
 mod model;
+mod over_budget;
 mod overrides;
 mod pins;
 mod reader;
@@ -25,11 +27,12 @@ pub use context::parse_server;
 pub use diagnostics::{Diagnostic, DiagnosticLevel, Diagnostics};
 pub use diff::{Diff, diff};
 pub use files::{Disk, Files, MAX_FILE, MAX_LIST, MemoryFiles};
-pub use load::{load, parse};
+pub use load::{load, load_with_overdrafts, load_without_secrets, parse};
 pub use model::{
     AlertingSpec, Config, DataDir, DataSpec, ExceptionSpec, Ranges, ReceiverSpec, RepeatSpec,
     SourceConfig, TargetConfig, TokenSpec, WebSpec,
 };
+pub use over_budget::OverBudget;
 pub use pins::parse_expectations;
 pub use schema::schema;
 

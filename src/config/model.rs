@@ -11,6 +11,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Diagnostics;
+use super::over_budget::OverBudget;
 use super::overrides::Overrides;
 use crate::inventory::{Families, ResolverSpec, Scope, SourceSpec};
 use crate::outgoing::{HttpClientSpec, Secret};
@@ -42,6 +43,8 @@ pub struct Config {
     pub alerting: AlertingSpec,
     /// Politeness.
     pub budgets: BudgetSpec,
+    /// Plans that take more than the budgets allow; none of them refused in a config in force.
+    pub over_budget: Vec<OverBudget>,
     /// The listener.
     pub web: WebSpec,
     /// Where state is kept.

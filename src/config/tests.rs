@@ -114,7 +114,7 @@ error: `203.0.113.7/24` has bits set beyond its prefix; did you mean 203.0.113.0
 1 | scope: {names: [\"*.example.com\"], networks: [203.0.113.7/24]}
   |                                              ^^^^^^^^^^^^^^
 
-error: a plan has exactly one of `every`, `cron` and `detect`; this one has 2
+error: a plan has exactly one of `every`, `cron`, `detect` and `mix`; this one has 2
  --> /etc/secchi/secchi.yaml:3:17
   |
 3 |   fast: {every: 5m, cron: \"0 2 * * *\"}
@@ -234,6 +234,13 @@ fn each_mistake_has_its_own_message() {
         ("alerting: {alertmanagers: [{url: \"http://u:p@x\"}]}", "carries no credentials"),
         ("alerting: {webhooks: [{url: \"http://x\", hmac_file: none.key}]}", "none.key"),
         ("alerting: {external_labels: {__x: y}}", "begin with __"),
+        ("plans: {p: {every: 5m, share: 200%}}", "`200%` is no share"),
+        ("plans: {p: {cron: \"@daily\", share: 20%}}", "`share` belongs to `every`"),
+        ("plans: {p: {mix: [{every: 5m}]}}", "two to four"),
+        ("plans: {p: {mix: [{every: 5m}, {evry: 5m}]}}", "unknown key `evry`"),
+        ("plans: {p: {mix: [{every: 5m}, {every: 5}]}}", "`5`"),
+        ("plans: {p: {mix: {every: 5m}}}", "`mix` takes"),
+        ("plans: {p: {every: 5m, importance: huge}}", "none of low, normal, high"),
         ("budgets: {per_address: {tsl: 2/s}}", "unknown key `tsl`"),
         ("budgets: {total: 0}", "a rate of 0"),
         ("budgets: {total: {tls: 2/s}}", "`total` takes"),

@@ -151,13 +151,17 @@ impl Commands {
         let at = new.at.unwrap_or_else(|| self.clock.now());
         let version = new.version.unwrap_or_default();
         let labels = Labels::from([("service".to_owned(), new.service.clone())]);
-        let stored = json!({
+        let mut stored = json!({
             "actor": actor,
             "service": new.service,
             "version": version,
             "at": at.to_rfc3339_opts(SecondsFormat::Secs, true),
         });
-        self.append(Event::DeploymentMarked { at, actor, labels, version }).await?;
+        self.append(Event::DeploymentMarked { at, actor, labels: labels.clone(), version }).await?;
+        let (reply, points) = oneshot::channel();
+        // The mark is recorded; without a sampler nothing is sampled any more anyway.
+        let _ = self.orders.send(Order::Deployed { labels, reply }).await;
+        stored["points"] = points.await.unwrap_or_default().into();
         Ok(stored)
     }
 

@@ -2,6 +2,7 @@
 
 mod baseline;
 mod commands;
+mod digest;
 mod keeper;
 mod muted;
 mod notify;
@@ -29,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::commands::Commands;
+use self::digest::Digest;
 use self::keeper::{Keeper, Settings};
 use self::reload::Reloader;
 use self::sink::LedgerSink;
@@ -94,6 +96,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     let dir = data_dir(options.data_dir.clone(), &config.data)?;
     let seed = seed::load(place::seed_file(&config.data, dir.as_deref()))?;
     let ledger = open_ledger(dir.clone(), &config, &metrics, clock.as_ref())?;
+    digest::record_rules(&ledger, clock.now()).await.context("recording the rules")?;
+    let digest = Arc::new(Digest::new(&ledger, Arc::clone(&clock)).context("the rules' ages")?);
     let listen = options.listen.unwrap_or(config.web.listen);
     let listener =
         TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
@@ -111,7 +115,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         metrics: Arc::clone(&metrics),
         clock_doubted: Arc::default(),
     };
-    let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger)));
+    let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger), Arc::clone(&metrics)));
     let sampler = Sampler {
         taker: Arc::new(taker),
         sink,
@@ -146,6 +150,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         orders: orders.clone(),
         keeper: reloads,
         ledger: Arc::clone(&ledger),
+        digest,
         metrics: Arc::clone(&metrics),
         clock: Arc::clone(&clock),
         seed,

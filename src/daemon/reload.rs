@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::digest::Digest;
 use super::keeper::Settings;
 use super::muted::Muted;
 use super::{Bounds, Source, notify, translate};
@@ -30,6 +31,7 @@ pub(super) struct Reloader {
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) keeper: mpsc::Sender<Settings>,
     pub(super) ledger: Arc<Ledger>,
+    pub(super) digest: Arc<Digest>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) seed: Seed,
@@ -163,7 +165,7 @@ impl Reloader {
         let external_url = config.web.external_url.as_ref().map(ToString::to_string);
         let delivery = Delivery {
             outbox: Arc::new(Muted {
-                outbox: Arc::clone(&self.ledger) as Arc<dyn Outbox>,
+                outbox: Arc::clone(&self.digest) as Arc<dyn Outbox>,
                 clock: Arc::clone(&self.clock),
                 windows: RwLock::new(windows),
             }),

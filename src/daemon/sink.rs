@@ -10,18 +10,50 @@ use crate::finding::Policy;
 use crate::ledger::{self, Ledger, Record};
 use crate::probe::Memory;
 use crate::sampler::{Entry, Judged, Remembered, Sink};
-use crate::target::PointKey;
+use crate::target::{PointKey, ProbeKind};
+use crate::telemetry::Metrics;
 
 /// Hands judged samples to the ledger, and the ledger's memory to probes.
 pub(super) struct LedgerSink {
     ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
     watchdog: Watchdog,
 }
 
 impl LedgerSink {
     /// A sink that feeds the service's watchdog with the scheduler's turns.
-    pub(super) fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, watchdog: Watchdog::default() }
+    pub(super) fn new(ledger: Arc<Ledger>, metrics: Arc<Metrics>) -> Self {
+        Self { ledger, metrics, watchdog: Watchdog::default() }
+    }
+
+    /// Records one sample; answers how many repeats it wants.
+    async fn take_in(&self, entry: &Entry, judged: Judged, mark: u64) -> u32 {
+        let own = judged.sample.probe == entry.point.probe;
+        let (probe, seen) = (judged.sample.probe, judged.sample.taken_at);
+        let receipt = match self.ledger.record(record(entry, judged, own, mark)).await {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                tracing::error!(%error, "a sample was not recorded");
+                return 0;
+            }
+        };
+        if receipt.opened > 0 {
+            self.note_lead(entry, probe, seen, receipt.opened).await;
+        }
+        receipt.repeats_wanted
+    }
+
+    /// Measures how long after a deployment its faults were seen.
+    async fn note_lead(&self, entry: &Entry, probe: ProbeKind, seen: DateTime<Utc>, opened: usize) {
+        let (ledger, target) = (Arc::clone(&self.ledger), Arc::clone(&entry.point.target));
+        let last = tokio::task::spawn_blocking(move || {
+            ledger.deployment_before(&target.name, &target.labels, seen)
+        });
+        let Ok(Ok(Some(last))) = last.await else { return };
+        if last.seconds_before <= A_DAY {
+            let lead = self.metrics.deployment_lead.with_label_values(&[probe.as_str()]);
+            (0..opened).for_each(|_| lead.observe(last.seconds_before as f64));
+        }
     }
 }
 
@@ -43,20 +75,10 @@ impl Sink for LedgerSink {
         mark: u64,
     ) -> BoxFuture<'a, u32> {
         Box::pin(async move {
-            let records = judged.into_iter().map(|judged| {
-                let own = judged.sample.probe == entry.point.probe;
-                self.ledger.record(record(entry, judged, own, mark))
-            });
-            let mut repeats = 0;
             // Side by side: what one run came to waits for one commit.
-            for outcome in join_all(records).await {
-                match outcome {
-                    // A repeat looks again at what the run gave a glimpse of, too.
-                    Ok(receipt) => repeats = repeats.max(receipt.repeats_wanted),
-                    Err(error) => tracing::error!(%error, "a sample was not recorded"),
-                }
-            }
-            repeats
+            let records = judged.into_iter().map(|judged| self.take_in(entry, judged, mark));
+            // A repeat looks again at what the run gave a glimpse of, too.
+            join_all(records).await.into_iter().max().unwrap_or_default()
         })
     }
 
@@ -64,6 +86,9 @@ impl Sink for LedgerSink {
         self.watchdog.turned(now);
     }
 }
+
+/// A finding that comes later than that is not put down to the deployment.
+const A_DAY: i64 = 86_400;
 
 fn record(entry: &Entry, judged: Judged, own: bool, mark: u64) -> Record {
     let mut sample = judged.sample;

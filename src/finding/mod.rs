@@ -14,6 +14,7 @@
 mod exception;
 mod life;
 mod share;
+mod spread;
 mod stale;
 mod state;
 mod tally;
@@ -22,7 +23,8 @@ mod tests;
 
 pub use exception::Exception;
 pub use life::{Change, Look, Move, Policy, except, step, withdraw};
-pub use share::clean_needed;
+pub use share::{Share, clean_needed};
+pub use spread::{Count, Spread, SpreadScope};
 pub use stale::{Freshness, stale_rule, step_stale};
 pub use state::{Finding, FindingKey, FindingState, Transition};
 pub use tally::Tally;

@@ -102,6 +102,15 @@ impl Scope {
         self
     }
 
+    /// The same scope with networks that the command line allows.
+    #[must_use]
+    pub fn with_networks(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        for network in networks {
+            self.add_network(network);
+        }
+        self
+    }
+
     /// The networks; an address is one of its own.
     pub fn networks(&self) -> impl Iterator<Item = IpNet> {
         self.networks.iter().copied().chain(self.addresses.iter().map(|address| (*address).into()))

@@ -10,13 +10,13 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use super::LedgerError;
+use super::context::{Context, Survey};
 use super::handle::Ledger;
 use super::outbox::{Ack, Alert, AlertState, Delivery, Outbox, OutboxRow};
-use super::project::{millis, time, unjson};
+use super::project::{millis, time};
 use super::read::finding;
 use crate::finding::{Finding, FindingState};
 use crate::sample::Severity;
-use crate::target::Labels;
 
 /// The alert of a finding as it is after `changed_at`. None of what was never confirmed, nor of
 /// what is only worth knowing (`info`).
@@ -115,7 +115,8 @@ impl Outbox for Ledger {
     fn pending(&self, receiver: &str) -> Result<Vec<OutboxRow>, LedgerError> {
         let now = self.now();
         let url = self.shared.external_url.as_deref();
-        let stored = self.shared.readers.with(|db| pending(db, receiver, now, url));
+        let stored =
+            self.shared.readers.with(|db| pending(db, &mut self.survey(db)?, receiver, now, url));
         let overlay = self.shared.overlay();
         let mut rows = match stored {
             Ok(rows) => rows,
@@ -146,11 +147,11 @@ impl Outbox for Ledger {
 /// The rows of one receiver by alert id.
 fn pending(
     db: &Connection,
+    survey: &mut Survey,
     receiver: &str,
     now: DateTime<Utc>,
     url: Option<&str>,
 ) -> Result<BTreeMap<String, OutboxRow>, LedgerError> {
-    let deployments = deployments(db)?;
     let mut statement = db.prepare_cached(PENDING)?;
     let recently = millis(now - TimeDelta::hours(1));
     let lately = millis(now - TimeDelta::hours(24));
@@ -159,11 +160,12 @@ fn pending(
     while let Some(row) = rows.next()? {
         let finding = finding(row)?;
         let Some(mut alert) = alert_of(&finding, time(row.get(7)?), url) else { continue };
-        let last = deployments.iter().find(|(at, labels, _)| {
-            *at <= alert.changed_at && chooses(labels, &finding.key.target, &finding.labels)
-        });
-        if let Some((.., text)) = last {
-            alert.annotations.insert("last_deployment".to_owned(), clean(text, 256));
+        if alert.state == AlertState::Firing {
+            let Context { share, spread, last_deployment } = survey.context(db, &finding)?;
+            let deployed = last_deployment.map(|last| ("last_deployment", last.words()));
+            let all = [("share", share.words()), ("spread", spread.words())].into_iter();
+            let all = all.chain(deployed).map(|(name, text)| (name.to_owned(), clean(&text, 256)));
+            alert.annotations.extend(all);
         }
         found.insert(alert.id.clone(), OutboxRow { alert, delivery: delivery(row)? });
     }
@@ -178,34 +180,6 @@ fn delivery(row: &Row<'_>) -> Result<Delivery, LedgerError> {
         accepted_at: row.get::<_, Option<i64>>(9)?.map(time),
         resolved_at: row.get::<_, Option<i64>>(10)?.map(time),
         refused: row.get(11)?,
-    })
-}
-
-/// When, which targets, and in words.
-type Deployment = (DateTime<Utc>, Labels, String);
-
-/// The deployments that an alert may name, latest first.
-fn deployments(db: &Connection) -> Result<Vec<Deployment>, LedgerError> {
-    let sql = "SELECT at, labels, body FROM deployments ORDER BY at DESC, number DESC LIMIT 200";
-    let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query([])?;
-    let mut all = Vec::new();
-    while let Some(row) = rows.next()? {
-        let at = time(row.get(0)?);
-        let body: BTreeMap<String, String> = unjson(row.get_ref(2)?.as_str().unwrap_or_default())?;
-        let word = |name: &str| body.get(name).cloned().unwrap_or_default();
-        let when = at.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let text = format!("{} at {when} by {}", word("version"), word("actor"));
-        all.push((at, unjson(row.get_ref(1)?.as_str().unwrap_or_default())?, text));
-    }
-    Ok(all)
-}
-
-/// Whether a deployment's labels choose a target; without any it chooses all.
-fn chooses(chosen: &Labels, target: &str, labels: &Labels) -> bool {
-    chosen.iter().all(|(name, value)| match name.as_str() {
-        "target" => value == target,
-        name => labels.get(name) == Some(value),
     })
 }
 

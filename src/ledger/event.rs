@@ -152,6 +152,13 @@ pub enum Event {
         /// Their ids.
         rules: Vec<String>,
     },
+    /// The rules that ship are others than before: a new release brought or changed some.
+    RulesShipped {
+        /// When.
+        at: DateTime<Utc>,
+        /// Every shipped rule's id, with a mark of what it asks.
+        marks: BTreeMap<Arc<str>, String>,
+    },
     /// Samples in the order they were recorded. Written by the ledger.
     Samples {
         /// The first one's id; the others follow by one.
@@ -211,6 +218,7 @@ impl Event {
             | Self::PointsWithdrawn { at, .. }
             | Self::Redacted { at, .. }
             | Self::RulesRemoved { at, .. }
+            | Self::RulesShipped { at, .. }
             | Self::Started { at, .. }
             | Self::Stopped { at } => Some(*at),
             Self::Samples { samples, .. } => samples

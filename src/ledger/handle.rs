@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::context::Services;
 use super::desk::{Content, Desk, Prepared, trunc};
 use super::event::Event;
 use super::latest::Latest;
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub(super) overlay: Mutex<Overlay>,
     pub(super) changes: watch::Sender<u64>,
     pub(super) external_url: Option<String>,
+    /// How many targets each service has, and when they were counted.
+    pub(super) services: Mutex<Option<(Instant, Arc<Services>)>>,
     opened: (DateTime<Utc>, Instant),
 }
 
@@ -82,6 +85,7 @@ impl Ledger {
             overlay: Mutex::default(),
             changes: watch::Sender::new(0),
             external_url: options.external_url.clone(),
+            services: Mutex::default(),
             opened: (trunc(now), Instant::now()),
         });
         let writer =

@@ -15,6 +15,7 @@
 mod alerts;
 mod bytes;
 mod chain;
+mod context;
 mod desk;
 mod dump;
 mod entry;
@@ -39,6 +40,7 @@ mod view;
 mod writer;
 
 pub use alerts::alert_of;
+pub use context::{Context, LastDeployment};
 pub use entry::{Code, Coded, SampleEntry};
 pub use error::LedgerError;
 pub use event::Event;
@@ -46,5 +48,6 @@ pub use export::export;
 pub use handle::Ledger;
 pub use options::{Health, Memory, Options, PointState, Receipt, Record, SegmentPolicy};
 pub use outbox::{Ack, Alert, AlertState, Delivery, Outbox, OutboxRow};
+pub use read::ShippedRule;
 pub use verify::{Report, verify};
 pub use view::{FindingFilter, SampleRow, TargetRow, View};

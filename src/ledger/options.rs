@@ -110,6 +110,8 @@ impl Memory {
 pub struct Receipt {
     /// Repeat samples to take now: the sample opened a finding that no repeat has looked at.
     pub repeats_wanted: u32,
+    /// Findings that the sample opened.
+    pub opened: usize,
     /// Steps in findings' lives.
     pub transitions: usize,
 }

@@ -1,6 +1,8 @@
 //! Events into tables: the one function that the writer and replay share.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -55,6 +57,7 @@ pub(super) fn apply(db: &Connection, event: &Event) -> Result<(), LedgerError> {
             Ok(())
         }
         Event::Redacted { digest, .. } => redact(db, digest),
+        Event::RulesShipped { at, marks } => ship(db, *at, marks),
         Event::Samples { first, samples } => {
             for (id, sample) in (*first..).zip(samples) {
                 record(db, id, sample)?;
@@ -78,6 +81,41 @@ pub(super) fn apply(db: &Connection, event: &Event) -> Result<(), LedgerError> {
         | Event::Started { .. }
         | Event::Stopped { .. } => Ok(()),
     }
+}
+
+/// Keeps since when each shipped rule has asked what it asks; those of the first start always have.
+fn ship(
+    db: &Connection,
+    at: DateTime<Utc>,
+    marks: &BTreeMap<Arc<str>, String>,
+) -> Result<(), LedgerError> {
+    let before = shipped(db)?;
+    db.execute("DELETE FROM counters WHERE name GLOB 'rule:*'", [])?;
+    for (rule, mark) in marks {
+        let known = before.get(rule).filter(|(before, _)| before == mark);
+        let since = match known {
+            Some((_, since)) => *since,
+            None if before.is_empty() => 0,
+            None => millis(at),
+        };
+        set_counter(db, &format!("rule:{rule}:{mark}"), since)?;
+    }
+    Ok(())
+}
+
+/// The shipped rules that were recorded last: each one's mark, and since when it has been so.
+pub(super) fn shipped(db: &Connection) -> Result<BTreeMap<Arc<str>, (String, i64)>, LedgerError> {
+    let sql = "SELECT name, value FROM counters WHERE name GLOB 'rule:*' ORDER BY name";
+    let mut statement = db.prepare_cached(sql)?;
+    let mut rows = statement.query([])?;
+    let mut all = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let name: String = row.get(0)?;
+        if let Some((rule, mark)) = name.trim_start_matches("rule:").split_once(':') {
+            all.insert(rule.into(), (mark.to_owned(), row.get(1)?));
+        }
+    }
+    Ok(all)
 }
 
 fn describe(db: &Connection, event: &Event) -> Result<(), LedgerError> {

@@ -1,14 +1,17 @@
 //! Readers: connections of their own, so that nobody waits for the writer.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use serde_json::Value;
 
+use super::context::Context;
 use super::handle::Ledger;
 use super::options::Memory;
-use super::project::{coded, json, read_tally, signed, unjson, word};
+use super::project::{coded, json, read_tally, shipped, signed, time, unjson, word};
 use super::schema::open_reader;
 use super::view::{FindingFilter, SampleRow, View};
 use super::{LedgerError, bytes};
@@ -114,6 +117,13 @@ impl View for Ledger {
         })
     }
 
+    fn contexts(&self, findings: &[Finding]) -> Result<Vec<Context>, LedgerError> {
+        self.shared.readers.with(|db| {
+            let mut survey = self.survey(db)?;
+            findings.iter().map(|finding| survey.context(db, finding)).collect()
+        })
+    }
+
     fn samples(
         &self,
         target: &str,
@@ -125,6 +135,15 @@ impl View for Ledger {
             .readers
             .with(|db| samples(db, target, probe, before.unwrap_or(i64::MAX), limit.min(MOST)))
     }
+}
+
+/// A rule that shipped with the release that ran last.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ShippedRule {
+    /// A mark of what it asks.
+    pub mark: String,
+    /// Since when it asks that; `None` from the ledger's beginning.
+    pub since: Option<DateTime<Utc>>,
 }
 
 impl Ledger {
@@ -152,6 +171,14 @@ impl Ledger {
             }
             Ok(all)
         })
+    }
+
+    /// The shipped rules that were recorded last.
+    pub fn shipped_rules(&self) -> Result<BTreeMap<Arc<str>, ShippedRule>, LedgerError> {
+        let found = self.shared.readers.with(shipped)?;
+        let since = |millis| Some(millis).filter(|millis| *millis > 0).map(time);
+        let one = |(mark, at)| ShippedRule { mark, since: since(at) };
+        Ok(found.into_iter().map(|(rule, of_rule)| (rule, one(of_rule))).collect())
     }
 
     /// The accepted baseline of a point, as the event that accepted it.
@@ -264,7 +291,7 @@ fn sample(row: &Row<'_>) -> Result<SampleRow, LedgerError> {
         target: row.get::<_, String>(2)?.into(),
         probe: word(row.get_ref(3)?.as_str().unwrap_or_default())?,
         address: address.parse().ok(),
-        taken_at: super::project::time(row.get(5)?),
+        taken_at: time(row.get(5)?),
         duration: std::time::Duration::from_micros(u64::try_from(micros).unwrap_or(0)),
         connections: row.get(7)?,
         cause: coded(row.get(8)?),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::LedgerError;
+use super::{Context, LedgerError};
 use crate::finding::{Finding, FindingState};
 use crate::sample::{Severity, Verdict};
 use crate::target::{Labels, ProbeKind};
@@ -67,6 +67,9 @@ pub trait View: Send + Sync {
 
     /// One finding.
     fn finding(&self, id: &str) -> Result<Option<Finding>, LedgerError>;
+
+    /// What surrounds each of these findings, in their order.
+    fn contexts(&self, findings: &[Finding]) -> Result<Vec<Context>, LedgerError>;
 
     /// Samples of a target, latest first; `before` an id.
     fn samples(

@@ -183,3 +183,32 @@ fn every_shipped_rule_accepts_what_is_sound_and_names_what_is_not() {
     }
     assert!(left.is_empty(), "no example for {left:?}");
 }
+
+#[test]
+fn what_a_milder_risk_profile_finds_in_any_example_a_stricter_one_finds_too() {
+    let select = |profile: &str| {
+        RuleSet::builtin().select(&[profile.to_owned()], &BTreeMap::new()).expect(profile)
+    };
+    for (milder, stricter) in [("baseline", "standard"), ("standard", "strict")] {
+        let (mild, strict) = (select(milder), select(stricter));
+        for line in EXAMPLES.lines().filter(|line| !line.is_empty()) {
+            let columns: Vec<_> = line.split('|').map(str::trim).collect();
+            let [id, sound, broken, _] = columns[..] else { panic!("{line}") };
+            let probe = id.split('-').next().expect("a prefix").parse().expect("a probe");
+            for text in [sound, broken] {
+                let found = |selection: &Selection| -> Vec<_> {
+                    let judgements = selection.evaluate(&sample(probe, measurements(text)));
+                    let broken = judgements.into_iter().flat_map(|judgement| {
+                        let id = judgement.rule.id.to_string();
+                        judgement.breaches.into_iter().map(move |b| (id.clone(), b.subject))
+                    });
+                    broken.collect()
+                };
+                let strictly = found(&strict);
+                for breach in found(&mild) {
+                    assert!(strictly.contains(&breach), "{breach:?} of {milder}, {text}");
+                }
+            }
+        }
+    }
+}

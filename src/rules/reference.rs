@@ -77,7 +77,9 @@ pub fn measurements_page() -> String {
     let mut page = String::from(MEASUREMENTS_HEAD);
     for probe in ProbeKind::ALL {
         line(&mut page, format_args!("\n## {probe}\n"));
-        page.push_str("| measurement | shape | unit | what it says |\n|---|---|---|---|\n");
+        page.push_str(
+            "| measurement | shape | unit | a sample | what it says |\n|---|---|---|---|---|\n",
+        );
         for measure in measures(probe) {
             let volatile = match measure.stability {
                 Stability::Stable => "",
@@ -86,10 +88,11 @@ pub fn measurements_page() -> String {
             line(
                 &mut page,
                 format_args!(
-                    "| `{}` | {} | {} | {}{volatile} |",
+                    "| `{}` | {} | {} | {} | {}{volatile} |",
                     measure.path,
                     shape(measure.kind),
                     unit(measure),
+                    measure.per_sample,
                     cell(measure.doc, 400),
                 ),
             );
@@ -175,6 +178,10 @@ Written by a test from the catalogue (`src/sample/measures/`); change it there.
 What a sample may hold, by its dotted path with the probe first. In a sample's JSON the probe is left
 out (`versions`, not `tls.versions`). What could not be established is `null` and named with its
 reason in `unknown`. Volatile measurements are kept as the latest value only.
+
+*A sample* is by how many fresh connections (of dns, queries) one sample observes the measurement, at
+least: what a sampling plan's guarantee is counted in ([sampling.md](sampling.md)). 0: measured only
+when asked for, or over several samples, so that no guarantee covers it.
 ";
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! A rule: a range with its severity, reasons, remedy and controls.
 
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
+use siphasher::sip::SipHasher24;
 
 use super::range::Range;
 use super::route::Route;
@@ -52,6 +54,17 @@ pub struct Rule {
     pub(super) catalogued: &'static Measure,
     #[serde(skip)]
     pub(super) held: BTreeMap<String, Arc<Held>>,
+}
+
+impl Rule {
+    /// A mark of what it asks, sixteen hex digits.
+    pub(super) fn mark(&self) -> String {
+        let Self { severity, measure, range, when, hold, profiles, .. } = self;
+        let asked = format!("{severity:?}\n{measure}\n{range}\n{when:?}\n{hold:?}\n{profiles:?}");
+        let mut hasher = SipHasher24::new_with_keys(0x5365_6363_6869, 3);
+        hasher.write(asked.as_bytes());
+        format!("{:016x}", hasher.finish())
+    }
 }
 
 /// How one profile holds a rule.

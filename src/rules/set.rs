@@ -40,6 +40,12 @@ impl RuleSet {
         set
     }
 
+    /// A mark of what each rule asks. It changes with range, severity, conditions and profiles, not
+    /// with the words for the reader.
+    pub fn marks(&self) -> BTreeMap<Arc<str>, String> {
+        self.rules.iter().map(|rule| (Arc::clone(&rule.id), rule.mark())).collect()
+    }
+
     /// The rules that ship, with the operator's packs over them. A pack that bears a shipped pack's
     /// name (`pack: tls`) replaces it as a whole; a rule with a known id replaces that rule; any
     /// other rule is added. `disable` then takes rules out. All mistakes come at once.

@@ -160,3 +160,29 @@ fn the_ids_that_others_rely_on_exist() {
         assert!(rule.profiles.contains_key("standard"), "{id}");
     }
 }
+
+/// A team that steps up keeps every finding that it had: `baseline` ⊂ `standard` ⊂ `strict`, with a
+/// severity at least as high. The ranges are held to the same by the examples of every rule.
+#[test]
+fn each_risk_profile_holds_all_that_the_milder_one_holds() {
+    let set = RuleSet::builtin();
+    let select = |profile: &str| {
+        let selection = set.select(&[profile.to_owned()], &BTreeMap::new()).expect(profile);
+        let rules = ProbeKind::ALL.into_iter().flat_map(|probe| {
+            let rules = selection.rules(probe);
+            rules.map(|rule| (rule.id.to_string(), rule.severity)).collect::<Vec<_>>()
+        });
+        rules.collect::<BTreeMap<String, Severity>>()
+    };
+    for (milder, stricter) in [("baseline", "standard"), ("standard", "strict")] {
+        let (mild, strict) = (select(milder), select(stricter));
+        for (rule, severity) in &mild {
+            let there = strict.get(rule);
+            assert!(
+                there.is_some_and(|there| there >= severity),
+                "{rule} is {severity} in {milder} and {there:?} in {stricter}"
+            );
+        }
+        assert!(mild.len() < strict.len(), "{stricter} holds no rule more than {milder}");
+    }
+}

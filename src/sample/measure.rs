@@ -16,6 +16,9 @@ pub struct Measure {
     pub stability: Stability,
     /// For a list of objects: the fields that name one, joined by a space into the subject.
     pub subject: &'static [&'static str],
+    /// By how many fresh connections (of dns, queries) each sample that measures it observes it, at
+    /// least: what a plan's guarantee is counted in. 0 where a single sample may well not.
+    pub per_sample: u32,
     /// How a breach of one item was come by.
     pub evidence: fn(&Value) -> Evidence,
     /// One line for the reference page.
@@ -23,7 +26,7 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// A stable, unitless measurement whose breaches are shown.
+    /// A stable, unitless measurement whose breaches are shown, observed once a sample.
     pub const fn new(path: &'static str, kind: Kind, doc: &'static str) -> Self {
         Self {
             path,
@@ -31,6 +34,7 @@ impl Measure {
             unit: Unit::None,
             stability: Stability::Stable,
             subject: &[],
+            per_sample: 1,
             evidence: |_| Evidence::Shown,
             doc,
         }
@@ -51,6 +55,12 @@ impl Measure {
     /// With the fields that name an item.
     pub const fn subject(mut self, fields: &'static [&'static str]) -> Self {
         self.subject = fields;
+        self
+    }
+
+    /// Observed only when asked for, or over several samples: no plan's guarantee covers it.
+    pub const fn unpromised(mut self) -> Self {
+        self.per_sample = 0;
         self
     }
 

@@ -3,8 +3,10 @@
 //! The one loop that owns the roster of sampling points is [`Sampler::run`]; [`Taker`] takes a
 //! single sample and is what `secchi check` uses too.
 
+mod backlog;
 mod doubt;
 mod entry;
+mod extras;
 mod pace;
 mod roster;
 mod run;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::backlog::Backlog;
 use super::entry::{Entry, Glimpse, Last, PageQuery, Rank, Repeat};
+use super::extras::{Seat, Services};
 use super::run::Begin;
 use crate::rules::Selection;
 use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
@@ -27,6 +29,11 @@ struct Place {
 }
 
 impl Place {
+    /// Whether it is sampled by runs of its own.
+    fn has_runs(&self) -> bool {
+        self.how.glimpse != Glimpse::Takes
+    }
+
     fn entry(&self) -> Entry {
         let How { plan, plan_name, selection, repeat, freshness, glimpse } = &*self.how;
         Entry {
@@ -89,7 +96,9 @@ pub struct Roster {
     hows: HashMap<HowKey, Arc<How>>,
     sweep_at: usize,
     queue: Queue,
+    services: Services,
     windows: Arc<[Window]>,
+    backlog: Backlog,
 }
 
 /// What became of a slot that came due; `passed` are the slots after it that passed unseen since.
@@ -127,6 +136,10 @@ impl Roster {
             if before.fresh_at == NEVER && how.glimpse != Glimpse::Takes {
                 before.fresh_at = now.timestamp();
             }
+            if before.point.target.labels != point.target.labels {
+                self.services.remove(&before.point, index);
+                self.services.add(&point, index);
+            }
             (before.point, before.how) = (point, how);
             return;
         }
@@ -139,6 +152,7 @@ impl Roster {
         let fresh_at = known_at.map_or(since, |at| at.timestamp());
         self.by_key.insert(key, index);
         self.by_rank.insert(rank(&point), index);
+        self.services.add(&point, index);
         *place = Some(Place { point, how, key, next, last_slot, fresh_at, busy: false });
     }
 
@@ -166,6 +180,7 @@ impl Roster {
             self.queue.remove(index);
             if let Some(gone) = self.places.get_mut(index as usize).and_then(Option::take) {
                 self.by_rank.remove(&rank(&gone.point));
+                self.services.remove(&gone.point, index);
             }
             self.free.push(index);
         }
@@ -179,6 +194,42 @@ impl Roster {
     /// How many points there are of a probe.
     pub fn count(&self, probe: ProbeKind) -> usize {
         self.points().filter(|point| point.probe == probe).count()
+    }
+
+    /// Where a fault of this point may show as well: the target's other addresses, then targets of
+    /// the same service, beginning where `chance` says. At most `most`, each of the same probe.
+    pub(super) fn kin(&self, index: u32, chance: u64, most: usize) -> Vec<Seat> {
+        let Some(own) = self.places.get(index as usize).and_then(Option::as_ref) else {
+            return Vec::new();
+        };
+        let Point { target, probe, .. } = &own.point;
+        let from = (Arc::clone(&target.name), *probe, None);
+        let addresses = self
+            .by_rank
+            .range(from..)
+            .take_while(|((name, kind, _), _)| name == &target.name && kind == probe);
+        let addresses = addresses.map(|(_, index)| *index).filter(|other| *other != index);
+        let siblings = self.services.around(&own.point, chance).take(MOST_LOOKED_AT);
+        let siblings = siblings.filter(|other| {
+            let other = self.places.get(*other as usize).and_then(Option::as_ref);
+            other.is_some_and(|other| {
+                other.point.probe == *probe && other.point.target.name != target.name
+            })
+        });
+        addresses.chain(siblings).filter_map(|index| self.seat(index)).take(most).collect()
+    }
+
+    /// The points of targets that pass.
+    pub(super) fn seats(&self, passes: impl Fn(&Target) -> bool) -> Vec<Seat> {
+        let places = (0..).zip(&self.places);
+        let chosen = places.filter_map(|(index, place)| Some((index, place.as_ref()?)));
+        let chosen = chosen.filter(|(_, place)| place.has_runs() && passes(&place.point.target));
+        chosen.map(|(index, place)| (index, place.key)).collect()
+    }
+
+    fn seat(&self, index: u32) -> Option<Seat> {
+        let place = self.places.get(index as usize)?.as_ref();
+        place.filter(|place| place.has_runs()).map(|place| (index, place.key))
     }
 
     /// Every point.
@@ -241,7 +292,12 @@ impl Roster {
     /// The next point that is due, if one is; its following slot is queued at once, so that a slow
     /// sample makes the next slot an overlap and never a pile.
     pub(super) fn pop_due(&mut self, seed: &Seed, now: DateTime<Utc>) -> Option<Due> {
-        let index = self.queue.pop_due(now)?.index;
+        self.backlog.ask(now);
+        let Some(popped) = self.queue.pop_due(now) else {
+            self.backlog.clear(now);
+            return None;
+        };
+        let index = popped.index;
         let windows = Arc::clone(&self.windows);
         let place = self.places.get_mut(index as usize)?.as_mut()?;
         let slot = place.next.take()?;
@@ -261,14 +317,25 @@ impl Roster {
         if place.busy {
             return Some(Due::Skip { reason: "overlap", passed });
         }
+        if self.backlog.sheds(place.how.plan.importance(), now) {
+            return Some(Due::Skip { reason: "shed", passed });
+        }
         place.busy = true;
         place.last_slot = Some(slot.number);
         Some(Due::Take { index, entry: place.entry(), slot, passed })
     }
 
-    /// Takes the point for a repeat sample, unless it is being sampled or gone.
-    pub(super) fn begin(&mut self, index: u32, key: PointKey) -> Begin {
+    /// Takes the point for a sample beside its plan, unless it is being sampled, gone, or in a
+    /// window that pauses it.
+    pub(super) fn begin(&mut self, (index, key): Seat, now: DateTime<Utc>) -> Begin {
+        let windows = Arc::clone(&self.windows);
         match self.places.get_mut(index as usize).and_then(Option::as_mut) {
+            Some(place)
+                if windows.iter().any(|window| pauses(window, now, &place.point.target)) =>
+            {
+                Begin::Gone
+            }
+            Some(place) if !place.has_runs() => Begin::Gone,
             Some(place) if place.key == key && !place.busy => {
                 place.busy = true;
                 Begin::Start(place.entry())
@@ -320,14 +387,19 @@ fn pauses(window: &Window, now: DateTime<Utc>, target: &Target) -> bool {
     window.effect() == Effect::Pause && window.covers(now, &target.name, &target.labels)
 }
 
+/// Members of a service that are looked at to find kin of the same probe.
+const MOST_LOOKED_AT: usize = 256;
+
 /// So many kinds of entries are kept before those of no point are dropped.
 const SWEEP: usize = 64;
 const NEVER: i64 = i64::MIN;
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeDelta;
+
     use super::*;
-    use crate::schedule::PlanSpec;
+    use crate::schedule::{Importance, PlanSpec};
 
     fn entry(n: usize, plan: &Arc<Plan>) -> Entry {
         let endpoint = format!("host-{n}.test").parse().expect("a target");
@@ -361,6 +433,48 @@ mod tests {
         let back = roster.entries(|point| &*point.target.name == "host-700.test");
         let freshness: Vec<_> = back.map(|entry| entry.freshness.as_secs()).collect();
         assert_eq!(freshness, [1]);
+    }
+
+    #[test]
+    fn what_matters_least_is_shed_first_and_what_matters_most_never() {
+        let (mut roster, seed) = (Roster::default(), Seed([1; 16]));
+        let begun = DateTime::from_timestamp(1_700_000_000, 0).expect("a time");
+        for (nth, importance) in
+            [Importance::Low, Importance::Normal, Importance::High].into_iter().enumerate()
+        {
+            let spec = PlanSpec { importance, ..PlanSpec::every(Duration::from_secs(60)) };
+            let plan = Arc::new(spec.compile().expect("a plan"));
+            (0..120).for_each(|n| roster.put(entry(120 * nth + n, &plan), &seed, None, begun));
+        }
+        // Six samples a second are due, and five can be taken.
+        let mut taken = BTreeMap::new();
+        for second in 1..=3_600 {
+            let (now, mut room) = (begun + TimeDelta::seconds(second), 5);
+            while room > 0 {
+                match roster.pop_due(&seed, now) {
+                    None => break,
+                    Some(Due::Skip { .. }) => {}
+                    Some(Due::Take { index, entry, .. }) => {
+                        let key = entry.point.key();
+                        *taken.entry(entry.plan.importance()).or_insert(0) += 1;
+                        roster.finish(index, key, None);
+                        room -= 1;
+                    }
+                }
+            }
+        }
+        let of = |importance| taken.get(&importance).copied().unwrap_or(0);
+        let (low, normal, high) =
+            (of(Importance::Low), of(Importance::Normal), of(Importance::High));
+        // Of each, 7,200 were due; room was for 18,000 of the 21,600.
+        assert!(high > 7_000 && normal > 7_000 && low < 4_000, "{low} {normal} {high}");
+        // After a sleep much is due at once, and nothing of it is shed.
+        let late = begun + TimeDelta::hours(5);
+        let mut took = 0;
+        while let Some(due) = roster.pop_due(&seed, late) {
+            took += i32::from(matches!(due, Due::Take { .. }));
+        }
+        assert_eq!(took, 360);
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! The loop: orders in, due samples out, one turn at a time.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,12 +10,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::extras::{AFTER_DEPLOYMENT, Allowance, Extras};
 use super::roster::Due;
 use super::{Ask, Entry, Glimpse, Judged, Last, PageQuery, Roster, Taker};
 use crate::probe::Memory;
 use crate::sample::Cause;
 use crate::schedule::{Clock, Seed, Step, StepWatch, Window};
-use crate::target::{PointKey, ProbeKind};
+use crate::target::{Labels, PointKey, ProbeKind, chooses};
 use crate::telemetry::Metrics;
 
 /// What is remembered of a point, and a mark of it: handed back with what a run came to, it tells
@@ -96,6 +95,13 @@ pub enum Order {
     Remove(Vec<PointKey>),
     /// Other maintenance windows.
     Windows(Arc<[Window]>),
+    /// A deployment was marked: its points are sampled at once, and after 1 and 10 minutes again.
+    Deployed {
+        /// Labels that choose the targets; `target` chooses by name.
+        labels: Labels,
+        /// How many points it touched.
+        reply: oneshot::Sender<usize>,
+    },
     /// Sample every point of a target now, or only one probe's; answers with what was seen.
     Now {
         /// The target's name.
@@ -145,7 +151,9 @@ struct Done {
 
 struct Turn {
     roster: Roster,
-    repeats: BinaryHeap<Reverse<(Instant, u32, PointKey)>>,
+    repeats: Extras,
+    follow_ups: Extras,
+    allowance: Allowance,
     in_flight: usize,
     done: mpsc::Sender<Done>,
     steps: StepWatch,
@@ -164,7 +172,9 @@ impl Sampler {
         let steps = StepWatch::new();
         let mut turn = Turn {
             roster: Roster::default(),
-            repeats: BinaryHeap::new(),
+            repeats: Extras::new(MOST_REPEATS),
+            follow_ups: Extras::new(MOST_FOLLOW_UPS),
+            allowance: Allowance::new(started),
             in_flight: 0,
             done,
             steps,
@@ -201,7 +211,7 @@ impl Sampler {
         self.metrics.scheduler_tick.set(now.timestamp_millis() as f64 / 1e3);
         self.sink.turned(now);
         self.survey(turn, now);
-        self.repeat(turn);
+        self.extras(turn, now);
         while turn.in_flight < self.at_once {
             match turn.roster.pop_due(&self.seed, now) {
                 None => break,
@@ -262,16 +272,21 @@ impl Sampler {
         }
     }
 
-    fn repeat(&self, turn: &mut Turn) {
+    /// Samples beside the plan, repeats first.
+    fn extras(&self, turn: &mut Turn, now: DateTime<Utc>) {
         while turn.in_flight < self.at_once {
-            match turn.repeats.peek() {
-                Some(Reverse((at, ..))) if *at <= Instant::now() => {}
-                _ => return,
-            }
-            let Some(Reverse((_, index, key))) = turn.repeats.pop() else { return };
-            match turn.roster.begin(index, key) {
-                Begin::Start(entry) => self.start(turn, index, entry, Cause::Repeat, None),
-                Begin::Busy => turn.repeats.push(Reverse((Instant::now() + BUSY, index, key))),
+            let at = Instant::now();
+            let (seat, cause) = match turn.repeats.pop(at) {
+                Some(seat) => (seat, Cause::Repeat),
+                None => match turn.follow_ups.pop(at) {
+                    Some(seat) => (seat, Cause::Deploy),
+                    None => return,
+                },
+            };
+            match turn.roster.begin(seat, now) {
+                Begin::Start(entry) => self.start(turn, seat.0, entry, cause, None),
+                Begin::Busy if cause == Cause::Repeat => turn.repeats.put_back(at + BUSY, seat),
+                Begin::Busy => turn.follow_ups.put_back(at + BUSY, seat),
                 Begin::Gone => {}
             }
         }
@@ -307,15 +322,31 @@ impl Sampler {
         if let Some((key, at)) = done.glimpsed {
             turn.roster.glimpsed(key, at);
         }
-        let room = MOST_REPEATS.saturating_sub(turn.repeats.len());
-        let wanted = done.repeats as usize;
-        if wanted > room {
-            self.skip("shed", (wanted - room) as u64);
+        if done.repeats == 0 {
+            return;
         }
+        let (now, seat) = (Instant::now(), (done.index, done.key));
         let step = done.within / (done.repeats + 1);
-        for nth in 1..=wanted.min(room) as u32 {
-            turn.repeats.push(Reverse((Instant::now() + step * nth, done.index, done.key)));
-        }
+        let own = (1..=done.repeats).map(|nth| (now + step * nth, seat));
+        // Up- and downstream: where else does it show?
+        let chance = self.seed.for_run(done.key, self.clock.now().timestamp());
+        let kin = turn.roster.kin(done.index, chance, MOST_KIN);
+        let given = turn.allowance.take(kin.len(), now);
+        let kin = kin.into_iter().take(given).map(|seat| (now, seat));
+        let shed = own.chain(kin).filter(|(at, seat)| !turn.repeats.add(*at, *seat)).count();
+        self.skip("shed", shed as u64);
+    }
+
+    /// Looks at every point that a deployment touched, now and twice again; says how many.
+    fn follow_up(&self, turn: &mut Turn, labels: &Labels) -> usize {
+        let seats = turn.roster.seats(|target| chooses(labels, &target.name, &target.labels));
+        let now = Instant::now();
+        let all = AFTER_DEPLOYMENT
+            .iter()
+            .flat_map(|after| seats.iter().map(move |seat| (now + *after, *seat)));
+        let shed = all.filter(|(at, seat)| !turn.follow_ups.add(*at, *seat)).count();
+        self.skip("shed", shed as u64);
+        seats.len()
     }
 
     fn obey(&self, turn: &mut Turn, order: Order) {
@@ -337,6 +368,10 @@ impl Sampler {
                 self.count_points(turn);
             }
             Order::Windows(windows) => turn.roster.set_windows(windows),
+            Order::Deployed { labels, reply } => {
+                // Who marked it may have gone.
+                let _ = reply.send(self.follow_up(turn, &labels));
+            }
             Order::Now { target, probe, cause, reply } => {
                 self.sample_now(turn, &target, probe, cause, reply)
             }
@@ -412,11 +447,9 @@ impl Sampler {
         }
         let due =
             turn.roster.next_due().map(|due| (due - self.clock.now()).to_std().unwrap_or_default());
-        let repeat = turn
-            .repeats
-            .peek()
-            .map(|Reverse((at, ..))| at.saturating_duration_since(Instant::now()));
-        TURN.min(due.unwrap_or(TURN)).min(repeat.unwrap_or(TURN))
+        let extra = [turn.repeats.next_at(), turn.follow_ups.next_at()].into_iter().flatten().min();
+        let extra = extra.map(|at| at.saturating_duration_since(Instant::now()));
+        TURN.min(due.unwrap_or(TURN)).min(extra.unwrap_or(TURN))
     }
 }
 
@@ -432,4 +465,7 @@ pub const DRAIN: Duration = Duration::from_secs(15);
 const TURN: Duration = Duration::from_secs(1);
 const BUSY: Duration = Duration::from_millis(500);
 const MOST_REPEATS: usize = 1024;
+/// Other points that are looked at after a first breach.
+const MOST_KIN: usize = 8;
+const MOST_FOLLOW_UPS: usize = 30_000;
 const SURVEY: Duration = Duration::from_secs(15);

@@ -199,11 +199,18 @@ fn planned(entry: &Entry, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<i64> {
         .collect()
 }
 
+fn of_shop(mut entry: Entry) -> Entry {
+    let mut target = Target::clone(&entry.point.target);
+    target.labels = Arc::new([("service".to_owned(), "shop".to_owned())].into());
+    entry.point.target = Arc::new(target);
+    entry
+}
+
 /// A site's http point and the tls point that lives by it.
 fn glimpsed(target: &str) -> [Entry; 2] {
-    let at = |probe, glimpse| {
-        let entry = entry_at(target, probe, Some("192.0.2.1"), 60);
-        Entry { glimpse, ..entry }
+    let at = |probe, glimpse| Entry {
+        glimpse,
+        ..of_shop(entry_at(target, probe, Some("192.0.2.1"), 60))
     };
     [at(ProbeKind::Http, Glimpse::Gives), at(ProbeKind::Tls, Glimpse::Takes)]
 }
@@ -232,6 +239,22 @@ async fn a_point_that_lives_by_glimpses_is_listed_and_never_sampled_itself() {
         let new = &rig.fake.runs()[before..];
         assert!(new.len() == runs && new.iter().all(|run| run.key == key), "{probe:?}: {new:?}");
     }
+    // Nor after a deployment, nor as kin of another target's tls point.
+    let before = rig.fake.runs().len();
+    let (reply, points) = oneshot::channel();
+    let labels = [("service".to_owned(), "shop".to_owned())].into();
+    rig.orders.send(Order::Deployed { labels, reply }).await.expect("a loop");
+    assert_eq!(points.await, Ok(1));
+    rig.fake.repeats.store(1, Ordering::Relaxed);
+    let kin = of_shop(entry_at("https://b.test", ProbeKind::Tls, Some("192.0.2.2"), 60));
+    rig.put(kin.clone(), None).await;
+    sleep(Duration::from_secs(120)).await;
+    rig.fake.repeats.store(0, Ordering::Relaxed);
+    rig.orders.send(Order::Remove(vec![kin.point.key()])).await.expect("a loop");
+    let new = rig.fake.runs().split_off(before);
+    assert!(new.iter().any(|run| run.cause == Cause::Deploy), "{new:?}");
+    assert!(new.iter().any(|run| run.key == kin.point.key() && run.cause == Cause::Repeat));
+    assert!(new.iter().all(|run| run.key == key || run.key == kin.point.key()), "{new:?}");
     // With a probe of its own it has due times of its own.
     rig.put(Entry { glimpse: Glimpse::Apart, ..http }, None).await;
     rig.put(Entry { glimpse: Glimpse::Apart, ..tls.clone() }, None).await;
@@ -353,6 +376,58 @@ async fn dates_are_in_doubt_from_a_step_back_until_the_earlier_time_has_passed()
     sleep(Duration::from_secs(12)).await;
     assert!(believes());
     assert_eq!(rig.metrics.clock_steps.with_label_values(&["back"]).get(), 2);
+    rig.end().await;
+}
+
+/// A point of a target with a `service` label.
+fn of_service(service: &str, target: &str, address: &str) -> Entry {
+    let mut entry = entry_at(target, ProbeKind::Tls, Some(address), 3600);
+    let mut labelled = Target::clone(&entry.point.target);
+    labelled.labels = Arc::new([("service".to_owned(), service.to_owned())].into());
+    entry.point.target = Arc::new(labelled);
+    entry
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_breach_is_looked_at_where_it_showed_at_other_addresses_and_at_siblings() {
+    let rig = Rig::start(8);
+    let one = of_service("shop", "a.test", "192.0.2.1");
+    let edge = of_service("shop", "a.test", "192.0.2.2");
+    let sibling = of_service("shop", "b.test", "192.0.2.3");
+    let stranger = of_service("mail", "c.test", "192.0.2.4");
+    for entry in [&one, &edge, &sibling, &stranger] {
+        rig.put(entry.clone(), None).await;
+    }
+    let first = one.plan.next(one.point.key(), &SEED, epoch()).expect("a slot").due;
+    sleep((first - epoch()).to_std().expect("later") - Duration::from_millis(10)).await;
+    rig.fake.repeats.store(3, Ordering::Relaxed);
+    sleep(Duration::from_millis(20)).await;
+    rig.fake.repeats.store(0, Ordering::Relaxed);
+    sleep(Duration::from_secs(61)).await;
+    let repeats = |entry: &Entry| {
+        let runs = rig.fake.runs().into_iter();
+        runs.filter(|run| run.key == entry.point.key() && run.cause == Cause::Repeat).count()
+    };
+    assert_eq!([&one, &edge, &sibling, &stranger].map(repeats), [3, 1, 1, 0]);
+    rig.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_is_looked_at_at_once_and_after_one_and_ten_minutes() {
+    let rig = Rig::start(8);
+    let (shop, mail) =
+        (of_service("shop", "a.test", "192.0.2.1"), of_service("mail", "b.test", "192.0.2.2"));
+    rig.put(shop.clone(), None).await;
+    rig.put(mail, None).await;
+    let marked = Instant::now();
+    let (reply, points) = oneshot::channel();
+    let labels = [("service".to_owned(), "shop".to_owned())].into();
+    rig.orders.send(Order::Deployed { labels, reply }).await.expect("a loop");
+    assert_eq!(points.await, Ok(1));
+    sleep(Duration::from_secs(1000)).await;
+    let runs = rig.fake.runs().into_iter().filter(|run| run.cause == Cause::Deploy);
+    let looks: Vec<_> = runs.map(|run| (run.key, (run.at - marked).as_secs())).collect();
+    assert_eq!(looks, [0, 60, 600].map(|after| (shop.point.key(), after)));
     rig.end().await;
 }
 

@@ -151,8 +151,8 @@ enum Key {
     Total,
 }
 
-/// The /24 or /48 of an address.
-fn network(address: IpAddr) -> IpAddr {
+/// The /24 or /48 of an address: its first one.
+pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & (u32::MAX << 8)).into(),
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 80)).into(),

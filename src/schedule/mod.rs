@@ -2,6 +2,7 @@
 //! time, the seed): nothing is stored, so a restart, a reload or another target re-phases nothing.
 //!
 //! - [`PlanSpec`] is what the config writes, [`Plan`] what it compiles to: *point, time → next due*.
+//! - [`Fault`] is how a fault shows; `Plan::detection_time` says how soon a plan sees it.
 //! - [`Queue`] holds the next due time of every point.
 //! - [`Buckets`] hold the politeness budget, [`Window`] the maintenance windows.
 //! - [`stats`] says what a plan proves; [`Clock`] is the only way to the time of day.
@@ -9,8 +10,10 @@
 mod buckets;
 mod budget;
 mod clock;
+mod compile;
 mod cron;
 mod crontab;
+mod detection;
 mod percent;
 mod plan;
 mod queue;
@@ -18,18 +21,20 @@ mod rate;
 mod seed;
 mod spec;
 pub mod stats;
+mod stream;
 mod window;
 #[cfg(test)]
 mod year;
 
-pub use buckets::{Buckets, Budget};
+pub use buckets::{Buckets, Budget, network};
 pub use budget::{BudgetSpec, PerAddress};
 pub use clock::{Clock, ManualClock, Step, StepWatch, SystemClock};
 pub use crontab::CronError;
+pub use detection::{Fault, Guarantee};
 pub use percent::{Percent, PercentError};
 pub use plan::{Plan, Slot};
 pub use queue::{Due, Queue};
 pub use rate::{Rate, RateError};
 pub use seed::{Seed, SeedError};
-pub use spec::{DetectSpec, PlanError, PlanSpec};
+pub use spec::{DetectSpec, Importance, PlanError, PlanSpec};
 pub use window::{Effect, Matcher, Window, WindowError, WindowSpec};

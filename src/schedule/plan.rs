@@ -1,123 +1,104 @@
 //! The pure function *point, time → next due*.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::cron::Cron;
-use super::seed::{Seed, Tag};
-use super::spec::{PlanError, PlanSpec, zone};
-use super::stats;
+use super::seed::Seed;
+use super::spec::{DetectSpec, Importance, PlanSpec};
+use super::stream::{SECOND, Slots, Stream};
 use crate::target::PointKey;
 
-/// A compiled plan. It holds no state and no randomness of its own, so it is shared by any number
-/// of points, and two processes with the same seed agree on every due time.
+/// A compiled plan. It decides by no state and no randomness of its own, so it is shared by any
+/// number of points, and two processes with the same seed agree on every due time.
 ///
 /// `every` and `detect` cut time into equal slots `[k·P, (k+1)·P)`, shifted by a keyed phase of the
 /// point; the sample of a slot lies at a keyed random time anywhere inside it. So no cycle of the
 /// target can hide from the samples, and the time between two of them is above 0 and below 2 P.
+///
+/// With `share` all points begin together with a cycle of ⌈1/share⌉ rounds, and each has its turn
+/// at a random time of a random round: once a cycle, in another order each time, so that no wait
+/// reaches two cycles. Which round is drawn for each point by itself and hangs on no other point:
+/// the share of a round is kept on average, not to the last point, and a target that comes or goes
+/// moves nobody's turn.
+///
+/// `mix` is the union of its parts' due times; two of them in one second are one sample.
 /// `cron` fires exactly when the operator said.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    spec: PlanSpec,
-    kind: Kind,
+    pub(super) spec: PlanSpec,
+    pub(super) streams: Arc<[Stream]>,
+    /// Of each part, and of the whole if it is none.
+    pub(super) detects: Vec<DetectSpec>,
 }
 
 /// Once in a quarter of an hour: the plan of a target that names none.
 impl Default for Plan {
     fn default() -> Self {
         let spec = PlanSpec::every(Duration::from_secs(QUARTER.unsigned_abs()));
-        Self { spec, kind: Kind::Slots { length: QUARTER * SECOND, observations: None } }
+        let stream = Stream::Slots(Slots::new(QUARTER * SECOND, false, 0));
+        Self { spec, streams: Arc::from([stream]), detects: Vec::new() }
     }
 }
 
 /// One sample of a plan.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Slot {
-    /// The idempotency key: the slot's start (of cron, its time) in Unix seconds. It grows from
-    /// slot to slot, also when the point's plan is changed for another.
+    /// The idempotency key: the slot's start (of cron and of a mix, the due time) in Unix seconds.
+    /// It grows from slot to slot, also when the point's plan is changed for another.
     pub number: i64,
     /// When to sample.
     pub due: DateTime<Utc>,
 }
 
-#[derive(Clone, Debug)]
-enum Kind {
-    Cron(Box<Cron>),
-    /// The slots' length in nanoseconds, at least a second and at most a year.
-    Slots {
-        length: i64,
-        observations: Option<u64>,
-    },
-}
-
 impl Plan {
-    pub(super) fn compile(spec: &PlanSpec) -> Result<Self, PlanError> {
-        let kinds = [spec.every.is_some(), spec.cron.is_some(), spec.detect.is_some()];
-        let count = kinds.into_iter().filter(|is_there| *is_there).count();
-        if count != 1 {
-            return Err(PlanError::Kinds(count));
-        }
-        if spec.time_zone.is_some() && spec.cron.is_none() {
-            return Err(PlanError::ZoneWithoutCron);
-        }
-        let kind = if let Some(text) = &spec.cron {
-            Kind::Cron(Box::new(Cron::compile(text, zone(spec.time_zone.as_deref())?)?))
-        } else if let Some(detect) = &spec.detect {
-            let within = nanos(detect.within.0)
-                .ok_or(PlanError::TooLong { key: "detect", span: detect.within })?;
-            let (prevalence, confidence) = (detect.prevalence.share(), detect.confidence.share());
-            let observations = stats::observations(prevalence, confidence).unwrap_or(u64::MAX);
-            // One slot more than observations: any window of `within` then holds that many whole.
-            let slots = i64::try_from(observations).unwrap_or(i64::MAX).saturating_add(1);
-            let length = within / slots;
-            if length < SECOND {
-                return Err(PlanError::DetectTooOften { observations, within: detect.within });
-            }
-            Kind::Slots { length, observations: Some(observations) }
-        } else {
-            let every = spec.every.unwrap_or_default();
-            let length = nanos(every.0).ok_or(PlanError::TooLong { key: "every", span: every })?;
-            if length < SECOND {
-                return Err(PlanError::TooShort(every));
-            }
-            Kind::Slots { length, observations: None }
-        };
-        Ok(Self { spec: spec.clone(), kind })
-    }
-
     /// What the plan was compiled from.
     pub fn spec(&self) -> &PlanSpec {
         &self.spec
     }
 
+    /// What is shed first when there is more due than can be taken.
+    pub fn importance(&self) -> Importance {
+        self.spec.importance
+    }
+
     /// The first sample strictly after `after`; `None` at the end of dates (2262, cron 2100).
     pub fn next(&self, key: PointKey, seed: &Seed, after: DateTime<Utc>) -> Option<Slot> {
-        let nanos = after.timestamp_nanos_opt()?;
-        match &self.kind {
-            Kind::Cron(cron) => {
-                let due = cron.next(after)?;
-                Some(Slot { number: due.timestamp(), due })
-            }
-            Kind::Slots { length, .. } => {
-                let slots = Slots::of(*length, key, seed);
-                let at = slots.index(nanos)?;
-                let first = slots.slot(at).filter(|slot| slot.due > after);
-                first.or_else(|| slots.slot(at.checked_add(1)?))
-            }
+        after.timestamp_nanos_opt()?;
+        if let [only] = &*self.streams {
+            return only.next(key, seed, after);
         }
+        let first = |after| {
+            let slots = self.streams.iter().filter_map(|stream| stream.next(key, seed, after));
+            slots.map(|slot| slot.due).min()
+        };
+        let due = first(after)?;
+        let second = DateTime::from_timestamp(due.timestamp(), 0)?;
+        // Of one second only the first counts, and here it may lie at `after` or before.
+        let is_second = after >= second
+            && second
+                .checked_sub_signed(A_NANO)
+                .and_then(first)
+                .is_some_and(|earliest| earliest < due);
+        let due = match is_second {
+            true => first(second.checked_add_signed(A_SECOND - A_NANO)?)?,
+            false => due,
+        };
+        Some(Slot { number: due.timestamp(), due })
     }
 
     /// The number of the slot that `at` lies in. A slot with a greater number begins after `at`.
     pub fn slot_number_at(&self, key: PointKey, seed: &Seed, at: DateTime<Utc>) -> i64 {
-        let Kind::Slots { length, .. } = &self.kind else { return at.timestamp() };
-        let slots = Slots::of(*length, key, seed);
+        let [Stream::Slots(slots)] = &*self.streams else { return at.timestamp() };
+        let slots = slots.of(key, seed);
         let slot = at.timestamp_nanos_opt().and_then(|nanos| slots.slot(slots.index(nanos)?));
         slot.map_or_else(|| at.timestamp(), |slot| slot.number)
     }
 
     /// How many samples are due after `from` and until `to`, `to` included. Cron counts up to
-    /// 10,000 and then stops: so many missed slots are all the same.
+    /// 10,000 and then stops: so many missed slots are all the same. Of a mix, what is beyond is
+    /// the sum of its parts.
     pub fn slots_between(
         &self,
         key: PointKey,
@@ -128,10 +109,8 @@ impl Plan {
         if to <= from {
             return 0;
         }
-        if let Kind::Slots { length, .. } = &self.kind {
-            let slots = Slots::of(*length, key, seed);
-            let (from, to) = (slots.last_due_by(from), slots.last_due_by(to));
-            return from.zip(to).map_or(0, |(from, to)| to.abs_diff(from));
+        if let [Stream::Slots(slots)] = &*self.streams {
+            return count(slots, key, seed, from, to);
         }
         let mut at = from;
         for count in 0..MOST_COUNTED {
@@ -140,59 +119,28 @@ impl Plan {
                 _ => return count,
             }
         }
-        MOST_COUNTED
+        let of_slots = self.streams.iter().map(|stream| match stream {
+            Stream::Cron(_) => 0,
+            Stream::Slots(slots) => count(slots, key, seed, at, to),
+        });
+        MOST_COUNTED + of_slots.sum::<u64>()
     }
 
     /// The longest regular time between two samples: a slot's length, or cron's widest gap between
-    /// two wall-clock times. Freshness is counted in it.
+    /// two wall-clock times; of a mix the least of its parts. Freshness is counted in it.
     pub fn interval(&self) -> Duration {
-        match &self.kind {
-            Kind::Cron(cron) => seconds(cron.rhythm.interval),
-            Kind::Slots { length, .. } => Duration::from_nanos(length.unsigned_abs()),
-        }
+        self.streams.iter().map(Stream::interval).min().unwrap_or_default()
     }
 
     /// The longest time that can pass between two samples, with chance and daylight saving at
     /// their worst.
     pub fn longest_wait(&self) -> Duration {
-        match &self.kind {
-            Kind::Cron(cron) => seconds(cron.rhythm.longest_wait),
-            Kind::Slots { .. } => 2 * self.interval(),
-        }
+        self.streams.iter().map(Stream::longest_wait).min().unwrap_or_default()
     }
 
     /// Samples of one point in an hour, on average.
     pub fn samples_per_hour(&self) -> f64 {
-        match &self.kind {
-            Kind::Cron(cron) => cron.rhythm.samples_per_hour,
-            Kind::Slots { .. } => 3_600.0 / self.interval().as_secs_f64(),
-        }
-    }
-
-    /// The observations that a `detect` plan makes in its window; `None` for the other kinds.
-    pub fn observations(&self) -> Option<u64> {
-        match &self.kind {
-            Kind::Cron(_) => None,
-            Kind::Slots { observations, .. } => *observations,
-        }
-    }
-
-    /// The time within which a fault that shows on this share of connections, from a random
-    /// moment on, is seen with this probability. Exact for slots; for cron an upper bound. `None`
-    /// where a share is not one, or the answer is beyond a century.
-    pub fn detection_time(&self, prevalence: f64, quantile: f64) -> Option<Duration> {
-        let interval = match &self.kind {
-            Kind::Slots { .. } => self.interval(),
-            Kind::Cron(_) => {
-                let waits = stats::observations(prevalence, quantile)?;
-                let waits = u32::try_from(waits).ok()?;
-                return self.longest_wait().checked_mul(waits).filter(|wait| *wait <= CENTURY);
-            }
-        };
-        let slots = stats::slots_to_detect(prevalence, quantile)?;
-        Some(interval.as_secs_f64() * slots)
-            .filter(|wait| *wait <= CENTURY.as_secs_f64())
-            .map(Duration::from_secs_f64)
+        self.streams.iter().map(Stream::samples_per_hour).sum()
     }
 }
 
@@ -202,59 +150,17 @@ impl PartialEq for Plan {
     }
 }
 
-/// The slots of one point.
-struct Slots<'a> {
-    length: i64,
-    phase: i64,
-    key: PointKey,
-    seed: &'a Seed,
+/// Samples of a stream of slots that are due after `from` and until `to`.
+fn count(slots: &Slots, key: PointKey, seed: &Seed, from: DateTime<Utc>, to: DateTime<Utc>) -> u64 {
+    let slots = slots.of(key, seed);
+    let (from, to) = (slots.last_due_by(from), slots.last_due_by(to));
+    from.zip(to).map_or(0, |(from, to)| to.abs_diff(from))
 }
 
-impl<'a> Slots<'a> {
-    fn of(length: i64, key: PointKey, seed: &'a Seed) -> Self {
-        let phase = below(length, seed.hash(Tag::Phase, key, length, 0));
-        Self { length, phase, key, seed }
-    }
-
-    /// The slot that a time lies in.
-    fn index(&self, nanos: i64) -> Option<i64> {
-        Some(nanos.checked_sub(self.phase)?.div_euclid(self.length))
-    }
-
-    fn slot(&self, index: i64) -> Option<Slot> {
-        let start = index.checked_mul(self.length)?.checked_add(self.phase)?;
-        let place = below(self.length, self.seed.hash(Tag::Place, self.key, self.length, index));
-        let due = DateTime::from_timestamp_nanos(start.checked_add(place)?);
-        Some(Slot { number: start.div_euclid(SECOND), due })
-    }
-
-    /// The last slot whose sample is due at `at` or before.
-    fn last_due_by(&self, at: DateTime<Utc>) -> Option<i64> {
-        let index = self.index(at.timestamp_nanos_opt()?)?;
-        if self.slot(index)?.due <= at { Some(index) } else { index.checked_sub(1) }
-    }
-}
-
-/// A number from 0 to `limit` − 1, even over all of them.
-fn below(limit: i64, hash: u64) -> i64 {
-    let product = u128::from(hash) * u128::from(limit.unsigned_abs());
-    i64::try_from(product >> 64).unwrap_or_default()
-}
-
-/// Nanoseconds of a duration that is at most a year.
-fn nanos(span: Duration) -> Option<i64> {
-    i64::try_from(span.as_nanos()).ok().filter(|nanos| *nanos <= LEAP_YEAR)
-}
-
-fn seconds(count: i64) -> Duration {
-    Duration::from_secs(count.unsigned_abs())
-}
-
-const SECOND: i64 = 1_000_000_000;
 /// A quarter of an hour in seconds.
 const QUARTER: i64 = 15 * 60;
-const LEAP_YEAR: i64 = 366 * 86_400 * SECOND;
-const CENTURY: Duration = Duration::from_secs(36_525 * 86_400);
+const A_NANO: TimeDelta = TimeDelta::nanoseconds(1);
+const A_SECOND: TimeDelta = TimeDelta::seconds(1);
 const MOST_COUNTED: u64 = 10_000;
 
 #[cfg(test)]
@@ -281,7 +187,7 @@ mod tests {
     fn the_guarantee_of_detect_is_observations_in_any_window() {
         let plan =
             plan(r#"{"detect": {"within": "1h", "prevalence": "10%", "confidence": "99%"}}"#);
-        assert_eq!(plan.observations(), Some(44));
+        assert_eq!(plan.detects[0].observations(), 44);
         assert_eq!(plan.interval().as_secs(), 80);
         for start in (0..200_000).step_by(977) {
             let (from, to) = (at(start * 1_000), at(start * 1_000 + 3_600_000));
@@ -308,13 +214,14 @@ mod tests {
     #[test]
     fn places_inside_the_slot_are_even_too() {
         let (plan, key) = (every(60_000), PointKey(7));
-        let slots = Slots::of(60 * SECOND, key, &SEED);
+        let slots = Slots::new(60 * SECOND, false, 0);
+        let slots = slots.of(key, &SEED);
         let mut buckets = [0_u32; 20];
         let mut now = at(1_700_000_000_000);
         for _ in 0..10_000 {
             let slot = plan.next(key, &SEED, now).expect("a slot");
             let nanos = slot.due.timestamp_nanos_opt().expect("our century");
-            let into = (nanos - slots.phase).rem_euclid(slots.length);
+            let into = (nanos - slots.phase).rem_euclid(60 * SECOND);
             buckets[(into / (3 * SECOND)) as usize] += 1;
             now = slot.due;
         }
@@ -354,14 +261,92 @@ mod tests {
 
     #[test]
     fn the_cost_and_the_waits_follow_from_the_plan() {
-        let plan = every(300_000);
-        assert!((plan.samples_per_hour() - 12.0).abs() < 1e-9);
-        assert_eq!(plan.longest_wait().as_secs(), 600);
-        let permanent = plan.detection_time(1.0, 0.5).expect("a time");
-        assert!((permanent.as_secs_f64() - 157.19).abs() < 0.1, "{permanent:?}");
-        assert!(plan.detection_time(0.1, 0.99) > plan.detection_time(0.5, 0.99));
-        assert_eq!(plan.detection_time(f64::NAN, 0.5), None);
-        assert_eq!(plan.detection_time(1e-300, 0.5), None);
+        for (json, samples, longest) in [
+            (r#"{"every": "5m"}"#, 12.0, 600),
+            (r#"{"every": "5m", "share": "10%"}"#, 1.2, 6_000),
+            (r#"{"every": "5m", "share": "30%"}"#, 3.0, 2_400),
+            (r#"{"mix": [{"every": "5m"}, {"cron": "0 * * * *"}]}"#, 13.0, 600),
+            (r#"{"mix": [{"every": "1h"}, {"cron": "0 * * * *"}]}"#, 2.0, 3_600),
+        ] {
+            let plan = plan(json);
+            assert!((plan.samples_per_hour() - samples).abs() < 1e-9, "{json}");
+            assert_eq!(plan.longest_wait().as_secs(), longest, "{json}");
+        }
+    }
+
+    #[test]
+    fn each_member_has_its_turn_once_a_cycle_and_a_round_takes_its_share() {
+        let plan = plan(r#"{"every": "5m", "share": "10%"}"#);
+        let (cycle, round) = (3_000_i64, 300_i64);
+        let members = 2_000;
+        let first = plan.next(PointKey(0), &SEED, at(1_700_000_000_000)).expect("a slot").number;
+        let mut rounds = [0_u32; 200];
+        let mut orders = std::collections::BTreeSet::new();
+        for key in 0..members {
+            let (mut now, mut order) = (at(first * 1_000 - 1), Vec::new());
+            for nth in 0..20 {
+                let mut slot = plan.next(PointKey(key), &SEED, now).expect("a slot");
+                if slot.number < first {
+                    slot = plan.next(PointKey(key), &SEED, slot.due).expect("a slot");
+                }
+                // The cycles of all begin together; in each of them there is one turn.
+                let begun = first + nth * cycle;
+                assert_eq!(slot.number, begun, "{key}");
+                let into = slot.due.timestamp() - begun;
+                assert!((0..=cycle).contains(&into));
+                rounds[((nth * cycle + into).min(20 * cycle - 1) / round) as usize] += 1;
+                order.push(into / round);
+                now = slot.due;
+            }
+            orders.insert(order);
+        }
+        let expected = f64::from(members as u32) / 10.0;
+        let off = |n: &u32| (f64::from(*n) - expected).powi(2) / expected;
+        let chi_square: f64 = rounds.iter().map(off).sum();
+        // 20 cycles of 9 degrees of freedom each: the 99.9 % quantile of 180 is 243.
+        assert!(chi_square < 250.0, "{chi_square}");
+        assert_eq!(orders.len(), members as usize, "orders are drawn anew");
+    }
+
+    #[test]
+    fn parts_of_one_length_have_nothing_in_common() {
+        let mixed = plan(r#"{"mix": [{"every": "10m"}, {"every": "10m"}]}"#);
+        let alone = every(600_000);
+        let (mut now, mut samples, mut of_first) = (at(1_700_000_000_000), 0, 0);
+        while samples < 2_000 {
+            let slot = mixed.next(PointKey(9), &SEED, now).expect("a slot");
+            let just_before = slot.due - TimeDelta::nanoseconds(1);
+            let is_first = alone.next(PointKey(9), &SEED, just_before).map(|slot| slot.due);
+            of_first += i32::from(is_first == Some(slot.due));
+            (now, samples) = (slot.due, samples + 1);
+        }
+        // The first part is what it would be alone.
+        assert!((990..=1_010).contains(&of_first), "{of_first}");
+    }
+
+    #[test]
+    fn two_parts_in_one_second_are_one_sample() {
+        let text =
+            r#"{"mix": [{"cron": "0 * * * * *"}, {"cron": "0 */2 * * * *"}, {"every": "10s"}]}"#;
+        let plan = plan(text);
+        let from = at(1_700_000_000_000);
+        let (mut now, mut samples) = (from, Vec::new());
+        while samples.len() < 5_000 {
+            let slot = plan.next(PointKey(3), &SEED, now).expect("a slot");
+            // Whatever in this second it is asked after the sample, the next one is in another.
+            let later = plan.next(PointKey(3), &SEED, slot.due + TimeDelta::nanoseconds(1));
+            assert!(later.is_some_and(|later| later.number > slot.number));
+            samples.push(slot.number);
+            now = slot.due;
+        }
+        assert!(samples.windows(2).all(|pair| pair[0] < pair[1]));
+        let minutes = samples.iter().filter(|number| **number % 60 == 0).count() as i64;
+        let passed = now.timestamp() / 60 - from.timestamp() / 60;
+        assert_eq!(minutes, passed);
+        assert_eq!(plan.slots_between(PointKey(3), &SEED, from, now), 5_000);
+        let week = TimeDelta::days(7);
+        let many = plan.slots_between(PointKey(3), &SEED, from, from + week);
+        assert!((60_480 - 1_000..=60_480 + 15_120).contains(&many), "{many}");
     }
 
     proptest! {
@@ -393,5 +378,44 @@ mod tests {
             prop_assert_eq!(plan.slots_between(key, &seed, first.due, previous.due), 50);
             prop_assert_eq!(plan.slots_between(key, &seed, previous.due, first.due), 0);
         }
+
+        #[test]
+        fn every_kind_of_plan_counts_on_is_reproducible_and_hangs_on_its_seed(
+            which in 0_usize..5,
+            key: u64,
+            seed: [u8; 16],
+            start in 0_i64..4_000_000_000_000,
+            restart in 0.0_f64..1.0,
+        ) {
+            let plan = plan(KINDS[which]);
+            let (key, seed) = (PointKey(key), Seed(seed));
+            let longest = TimeDelta::from_std(plan.longest_wait()).expect("small");
+            let mut previous = plan.next(key, &seed, at(start)).expect("a slot");
+            let other = Seed(seed.0.map(|byte| byte ^ 1));
+            let mut same = 0;
+            for _ in 0..30 {
+                let slot = plan.next(key, &seed, previous.due).expect("a slot");
+                prop_assert!(slot.number > previous.number && slot.due > previous.due);
+                prop_assert!(slot.due - previous.due <= longest);
+                // A restart, or a reload that compiles the plan anew, between the two.
+                let gap = (slot.due - previous.due).num_nanoseconds().expect("small") as f64;
+                let between = previous.due + Duration::from_nanos((gap * restart) as u64);
+                if between < slot.due {
+                    let again = self::plan(KINDS[which]).next(key, &seed, between);
+                    prop_assert_eq!(again, Some(slot));
+                }
+                same += i32::from(plan.next(key, &other, previous.due) == Some(slot));
+                previous = slot;
+            }
+            prop_assert!(same <= 2, "{same} of 30 due times hang on no seed");
+        }
     }
+
+    const KINDS: [&str; 5] = [
+        r#"{"every": "5m"}"#,
+        r#"{"every": "5m", "share": "12%"}"#,
+        r#"{"detect": {"within": "1h", "prevalence": "10%", "confidence": "99%"}}"#,
+        r#"{"mix": [{"every": "15m"}, {"detect": {"within": "2h", "prevalence": "10%", "confidence": "95%"}}]}"#,
+        r#"{"mix": [{"every": "1h", "share": "50%"}, {"every": "10m"}, {"every": "10m"}]}"#,
+    ];
 }

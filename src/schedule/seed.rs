@@ -43,6 +43,8 @@ pub(super) enum Tag {
     Phase = 1,
     Place = 2,
     Run = 3,
+    /// The phase of rounds, which is no point's own.
+    Round = 4,
 }
 
 impl FromStr for Seed {

@@ -1,5 +1,6 @@
 //! A plan as the config writes it.
 
+use std::fmt;
 use std::time::Duration;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
@@ -10,14 +11,19 @@ use thiserror::Error;
 use super::{CronError, Percent, Plan};
 use crate::target::Span;
 
-/// `{every: 5m}`, `{cron: "0 2 * * *", time_zone: Europe/Paris}` or
-/// `{detect: {within: 1h, prevalence: 10%, confidence: 99%}}`: exactly one of the three.
+/// `{every: 5m}`, `{every: 5m, share: 10%}`, `{cron: "0 2 * * *", time_zone: Europe/Paris}`,
+/// `{detect: {within: 1h, prevalence: 10%, confidence: 99%}}` or `{mix: [{…}, {…}]}`: exactly one of
+/// `every`, `cron`, `detect` and `mix`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PlanSpec {
     /// One sample in every slot of this length, at a random time inside it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<Span>,
+    /// With `every`: only this share of the points in each round of that length, drawn without
+    /// replacement. Each has its turn once in every ⌈1/share⌉ rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<Percent>,
     /// crontab(5): minute hour day-of-month month day-of-week, with seconds in front if six.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cron: Option<String>,
@@ -27,6 +33,33 @@ pub struct PlanSpec {
     /// As often as it takes to give this guarantee.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detect: Option<DetectSpec>,
+    /// Two to four plans of the other kinds at once: a floor and random samples beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mix: Option<Vec<Self>>,
+    /// What is shed first when there is more due than can be taken.
+    #[serde(skip_serializing_if = "Importance::is_normal")]
+    pub importance: Importance,
+}
+
+/// What is shed first when there is more due than can be taken.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Importance {
+    /// Shed first.
+    Low,
+    /// Shed when shedding what is low was not enough.
+    #[default]
+    Normal,
+    /// Never shed.
+    High,
+}
+
+impl Importance {
+    fn is_normal(&self) -> bool {
+        *self == Self::Normal
+    }
 }
 
 /// A fault that shows on at least `prevalence` of connections is seen within any window of
@@ -51,6 +84,33 @@ impl PlanSpec {
     /// Checks the plan and makes it ready to use.
     pub fn compile(&self) -> Result<Plan, PlanError> {
         Plan::compile(self)
+    }
+}
+
+/// As it is written in a config, on one line.
+impl fmt::Display for PlanSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut keys = Vec::new();
+        keys.extend(self.every.map(|every| format!("every: {every}")));
+        keys.extend(self.share.map(|share| format!("share: {share}")));
+        keys.extend(self.cron.as_ref().map(|cron| format!("cron: {cron:?}")));
+        keys.extend(self.time_zone.as_ref().map(|zone| format!("time_zone: {zone}")));
+        keys.extend(self.detect.map(|detect| {
+            let DetectSpec { within, prevalence, confidence } = detect;
+            format!(
+                "detect: {{within: {within}, prevalence: {prevalence}, confidence: {confidence}}}"
+            )
+        }));
+        keys.extend(self.mix.as_ref().map(|parts| {
+            let parts: Vec<String> = parts.iter().map(Self::to_string).collect();
+            format!("mix: [{}]", parts.join(", "))
+        }));
+        match self.importance {
+            Importance::Low => keys.push("importance: low".to_owned()),
+            Importance::Normal => {}
+            Importance::High => keys.push("importance: high".to_owned()),
+        }
+        write!(f, "{{{}}}", keys.join(", "))
     }
 }
 
@@ -88,6 +148,37 @@ pub enum PlanError {
         /// Within what time.
         within: Span,
     },
+    /// `importance` inside a mix.
+    #[error("`importance` is the whole plan's; write it beside `mix`")]
+    ImportanceInMix,
+    /// A mix inside a mix.
+    #[error("a mix holds no other mix; write its parts side by side")]
+    MixInMix,
+    /// A mix of one, or of too many.
+    #[error("a mix has two to four parts; this one has {0}")]
+    MixSize(usize),
+    /// What is wrong with one part of a mix.
+    #[error("{error}")]
+    Part {
+        /// Which, from 0.
+        nth: usize,
+        /// What.
+        error: Box<Self>,
+    },
+    /// A part of a mix comes so often that samples would fall into the same second.
+    #[error("a part of a mix comes once in {0}, which is too often; 10s is the least")]
+    PartTooShort(Span),
+    /// A share of nothing.
+    #[error("`share` belongs to `every`: so much of the points in each of its rounds")]
+    ShareWithoutEvery,
+    /// Turns that come later than in a year.
+    #[error(
+        "each point would have its turn once in {cycle}; write a greater share or a shorter `every`"
+    )]
+    ShareTooSmall {
+        /// ⌈1/share⌉ rounds.
+        cycle: Span,
+    },
     /// A period beyond a year.
     #[error("`{key}: {span}` is longer than a year, so it says nothing of today; write at most 1y")]
     TooLong {
@@ -99,8 +190,8 @@ pub enum PlanError {
     /// A period under a second.
     #[error("`every: {0}` is shorter than a second; write 1s or more")]
     TooShort(Span),
-    /// None of the three kinds, or more than one.
-    #[error("a plan has exactly one of `every`, `cron` and `detect`; this one has {0}")]
+    /// None of the four kinds, or more than one.
+    #[error("a plan has exactly one of `every`, `cron`, `detect` and `mix`; this one has {0}")]
     Kinds(usize),
     /// No such time zone.
     #[error("time zone `{name}` is unknown; {advice}")]
@@ -121,7 +212,10 @@ impl PlanError {
         match self {
             Self::Cron(_) => "cron",
             Self::DetectTooOften { .. } => "detect",
-            Self::Kinds(_) => "",
+            Self::ImportanceInMix => "importance",
+            Self::Kinds(_) | Self::PartTooShort(_) => "",
+            Self::MixInMix | Self::MixSize(_) | Self::Part { .. } => "mix",
+            Self::ShareWithoutEvery | Self::ShareTooSmall { .. } => "share",
             Self::TooLong { key, .. } => key,
             Self::TooShort(_) => "every",
             Self::Zone { .. } | Self::ZoneWithoutCron => "time_zone",
@@ -155,6 +249,21 @@ mod tests {
                 "detect",
                 "4603 samples within 1m",
             ),
+            (r#"{"share": "10%", "cron": "@daily"}"#, "share", "belongs to `every`"),
+            (r#"{"share": "0.001%", "every": "1h"}"#, "share", "once in 4166d16h"),
+            (r#"{"mix": [{"every": "5m"}]}"#, "mix", "two to four"),
+            (r#"{"mix": [{"every": "5m"}, {"every": "9s"}]}"#, "mix", "once in 9s"),
+            (r#"{"mix": [{"every": "5m"}, {}]}"#, "mix", "this one has 0"),
+            (
+                r#"{"mix": [{"every": "5m"}, {"mix": [{"every": "5m"}, {"every": "1h"}]}]}"#,
+                "mix",
+                "no other mix",
+            ),
+            (
+                r#"{"mix": [{"every": "5m"}, {"every": "1h", "importance": "low"}]}"#,
+                "mix",
+                "beside `mix`",
+            ),
             (
                 r#"{"detect": {"within": "2y", "prevalence": "10%", "confidence": "99%"}}"#,
                 "detect",
@@ -180,8 +289,19 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_is_shown_as_a_config_writes_it() {
+        let json = r#"{"mix": [{"every": "5m", "share": "10%"}, {"cron": "0 2 * * *", "time_zone": "UTC"},
+            {"detect": {"within": "1h", "prevalence": "10%", "confidence": "99%"}}], "importance": "high"}"#;
+        let shown = "{mix: [{every: 5m, share: 10%}, {cron: \"0 2 * * *\", time_zone: UTC}, \
+                     {detect: {within: 1h, prevalence: 10%, confidence: 99%}}], importance: high}";
+        assert_eq!(spec(json).to_string(), shown);
+    }
+
+    #[test]
     fn a_spec_reads_back_as_written() {
         let json = r#"{"detect":{"within":"1h","prevalence":"10%","confidence":"99%"}}"#;
+        assert_eq!(serde_json::to_string(&spec(json)).expect("json"), json);
+        let json = r#"{"mix":[{"every":"5m","share":"10%"},{"cron":"@daily"}],"importance":"low"}"#;
         assert_eq!(serde_json::to_string(&spec(json)).expect("json"), json);
     }
 }

@@ -1,6 +1,11 @@
 //! What sampling proves, before (how many observations it takes) and after (what clean and failed
 //! samples say of the share of faulty connections). Every function returns `None` rather than a
 //! number that means nothing.
+//!
+//! Before: acceptance sampling, where n = ln(1−c)/ln(1−p) clean observations reject a prevalence p
+//! with confidence c; the samples lie at random as RFC 2330 §11 asks, so that the observations are
+//! of the time as it passes. After: C. J. Clopper and E. S. Pearson's exact binomial bounds
+//! (Biometrika 26, 1934).
 
 use statrs::function::beta::checked_ln_beta;
 
@@ -41,7 +46,7 @@ pub fn slots_to_detect(prevalence: f64, quantile: f64) -> Option<f64> {
 /// The probability that the fault is not seen within `time` slots: the mean over the moment `u` in
 /// its slot at which the fault began. Between the breaks the integrand is a parabola, so that
 /// Simpson's rule is exact.
-fn unseen(prevalence: f64, time: f64) -> f64 {
+pub(super) fn unseen(prevalence: f64, time: f64) -> f64 {
     let (whole, part) = (time.floor(), time.fract());
     let missed = |slots: f64| if slots > 0.0 { (1.0 - prevalence).powf(slots) } else { 1.0 };
     let until_break = |u: f64| {
@@ -58,6 +63,21 @@ fn unseen(prevalence: f64, time: f64) -> f64 {
     };
     simpson(&until_break, 0.0, 1.0 - part) + simpson(&after_break, 1.0 - part, 1.0)
 }
+
+/// The probability that none of `members` points, whose slots begin at the same moment, has a sample
+/// within `time` slots of a random moment. Given that moment they are independent; the mean over it
+/// is taken numerically, for no closed form is shorter.
+pub(super) fn unseen_together(members: u32, time: f64) -> f64 {
+    let one = |u: f64| match time {
+        _ if time < 1.0 - u => 1.0 - time,
+        _ if time < 2.0 - u => u * (2.0 - u - time),
+        _ => 0.0,
+    };
+    let mean = |n: u32| one((f64::from(n) + 0.5) / f64::from(STEPS)).powf(members.into());
+    (0..STEPS).map(mean).sum::<f64>() / f64::from(STEPS)
+}
+
+const STEPS: u32 = 250;
 
 /// The least share of faulty connections that `faulty` of `n` observations are compatible with
 /// (Clopper and Pearson, one-sided, so that it holds with at least `confidence`).

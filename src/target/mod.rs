@@ -1,5 +1,6 @@
 //! The vocabulary of *where*: targets, endpoints, labels, sampling points and their switches.
 
+mod cost;
 mod endpoint;
 mod pins;
 mod point;
@@ -7,9 +8,10 @@ mod ports;
 mod settings;
 mod units;
 
+pub use cost::DEFAULT_PORTS;
 pub use endpoint::{Endpoint, EndpointError, Host, Scheme, StartTls};
 pub use pins::{Expectation, PinError, PinType, Pins};
-pub use point::{Labels, Point, PointKey, ProbeKind, Target};
+pub use point::{Labels, Point, PointKey, ProbeKind, Target, chooses};
 pub use ports::{PortSet, PortSetError, Transport};
 pub use settings::{ConnectTo, ConnectToError, Settings, TextFile};
 pub use units::{ByteSize, Span, UnitError};

@@ -16,6 +16,15 @@ use super::{Endpoint, Settings};
 /// Prometheus labels: name to value.
 pub type Labels = BTreeMap<String, String>;
 
+/// Whether `chosen` chooses the target of this name and these labels: each pair must be among the
+/// labels, and `target` is the name. Without any it chooses all.
+pub fn chooses(chosen: &Labels, name: &str, labels: &Labels) -> bool {
+    chosen.iter().all(|(label, value)| match label.as_str() {
+        "target" => value == name,
+        label => labels.get(label) == Some(value),
+    })
+}
+
 /// A thing to sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {

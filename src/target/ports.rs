@@ -41,6 +41,13 @@ impl PortSet {
         self.ranges.iter().any(|&(low, high, t)| t == transport && (low..=high).contains(&port))
     }
 
+    /// How many ports are named; one that two items name counts twice.
+    pub fn count(&self) -> u32 {
+        let ranges = self.ranges.iter().map(|(low, high, _)| u32::from(high.abs_diff(*low)) + 1);
+        let tops = self.top.iter().map(|(count, _)| u32::from(*count));
+        ranges.chain(tops).fold(0, u32::saturating_add)
+    }
+
     /// Whether nothing is named.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty() && self.top.is_empty()
@@ -91,6 +98,7 @@ mod tests {
         assert!(set.contains(80, Transport::Tcp) && set.contains(8050, Transport::Tcp));
         assert!(set.contains(53, Transport::Udp) && !set.contains(53, Transport::Tcp));
         assert_eq!(set.top, [(100, Transport::Tcp)]);
+        assert_eq!(set.count(), 2 + 100 + 1 + 100);
     }
 
     #[test]

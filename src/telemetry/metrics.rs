@@ -13,6 +13,13 @@ pub type MetricError = prometheus::Error;
 
 const SECONDS: [f64; 10] = [0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// What lies between a deployment and a finding: seconds to a day.
+const LEAD_SECONDS: [f64; 9] = [5.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3600.0, 21_600.0, 86_400.0];
+
+fn buckets(name: &str) -> Vec<f64> {
+    if name.contains("_lead_") { LEAD_SECONDS.to_vec() } else { SECONDS.to_vec() }
+}
+
 macro_rules! table {
     ($($field:ident : $type:ident $name:literal [$($label:literal),*] $help:literal;)+) => {
         /// Every metric of `/metrics`, made once at start.
@@ -71,6 +78,7 @@ table! {
     outbox_pending: IntGaugeVec "secchi_alert_outbox_pending" ["receiver"] "Alerts that the receiver has not accepted in their present state.";
     outbox_oldest: GaugeVec "secchi_alert_outbox_oldest_timestamp_seconds" ["receiver"] "The oldest of them; 0 if there is none.";
     deliveries: IntCounterVec "secchi_alert_deliveries_total" ["receiver", "outcome"] "Alerts sent: accepted, retried, refused.";
+    deployment_lead: HistogramVec "secchi_deployment_detection_lead_seconds" ["probe"] "From the last deployment of a target, within a day, to the first sight of a finding there.";
     delivery_seconds: HistogramVec "secchi_alert_delivery_latency_seconds" ["receiver"] "From a transition to its first acceptance.";
     receiver_restarts: IntCounterVec "secchi_receiver_restarts_detected_total" ["receiver"] "Restarts of an Alertmanager seen by its uptime.";
     ledger_commits: IntCounter "secchi_ledger_commits_total" [] "Commits.";
@@ -153,10 +161,10 @@ macro_rules! make {
     };
     (@ $type:ident HistogramOpts plain $name:ident $help:ident $labels:ident) => {{
         let _ = $labels;
-        $type::with_opts(HistogramOpts::new($name, $help).buckets(SECONDS.to_vec()))
+        $type::with_opts(HistogramOpts::new($name, $help).buckets(buckets($name)))
     }};
     (@ $type:ident HistogramOpts vec $name:ident $help:ident $labels:ident) => {
-        $type::new(HistogramOpts::new($name, $help).buckets(SECONDS.to_vec()), $labels)
+        $type::new(HistogramOpts::new($name, $help).buckets(buckets($name)), $labels)
     };
 }
 

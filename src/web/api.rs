@@ -9,16 +9,16 @@ use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::{Extension, Json};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::command::{Command, Records, TargetQuery};
 use super::error::Problem;
 use super::gate::Actor;
 use super::site::{PATIENCE, Site};
-use crate::finding::FindingState;
-use crate::ledger::{FindingFilter, TargetRow};
+use crate::finding::{Finding, FindingState};
+use crate::ledger::{Context, FindingFilter, LedgerError, TargetRow, View};
 use crate::target::ProbeKind;
 
 type Answer = Result<Json<Value>, Problem>;
@@ -99,18 +99,38 @@ pub(super) async fn findings(State(site): State<Arc<Site>>, asked: Asked<Params>
     let params = params(asked)?;
     let limit = params.limit()?;
     let filter = params.filter(limit + 1)?;
-    let mut findings = site.read(move |view| view.findings(&filter)).await?;
-    let more = findings.len() > limit;
-    findings.truncate(limit);
-    let next = findings.last().filter(|_| more).map(|finding| finding.id.clone());
+    let question = move |view: &dyn View| {
+        let mut findings = view.findings(&filter)?;
+        let more = findings.len() > limit;
+        findings.truncate(limit);
+        let next = findings.last().filter(|_| more).map(|finding| finding.id.clone());
+        Ok((told(view, findings)?, next))
+    };
+    let (findings, next) = site.read(question).await?;
     Ok(Json(json!({ "findings": findings, "next": next })))
 }
 
 pub(super) async fn finding(State(site): State<Arc<Site>>, Path(id): Path<String>) -> Answer {
-    let finding = site.read(move |view| view.finding(&id)).await?;
+    let question = move |view: &dyn View| told(view, view.finding(&id)?.into_iter().collect());
+    let finding = site.read(question).await?.pop();
     let finding =
         finding.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such finding"))?;
     Ok(Json(json!(finding)))
+}
+
+/// A finding with what surrounds it.
+#[derive(Debug, Serialize)]
+struct Told {
+    #[serde(flatten)]
+    finding: Finding,
+    #[serde(flatten)]
+    context: Context,
+}
+
+fn told(view: &dyn View, findings: Vec<Finding>) -> Result<Vec<Told>, LedgerError> {
+    let contexts = view.contexts(&findings)?;
+    let pairs = findings.into_iter().zip(contexts);
+    Ok(pairs.map(|(finding, context)| Told { finding, context }).collect())
 }
 
 pub(super) async fn samples(State(site): State<Arc<Site>>, asked: Asked<Params>) -> Answer {
@@ -120,8 +140,7 @@ pub(super) async fn samples(State(site): State<Arc<Site>>, asked: Asked<Params>)
     let target = target.to_owned();
     let before = given(params.after.as_deref()).map(str::parse::<i64>).transpose();
     let before = before.map_err(|_| Problem::bad("after is the `next` of the page before"))?;
-    let question =
-        move |view: &dyn crate::ledger::View| view.samples(&target, probe, before, limit + 1);
+    let question = move |view: &dyn View| view.samples(&target, probe, before, limit + 1);
     let mut samples = site.read(question).await?;
     let more = samples.len() > limit;
     samples.truncate(limit);

@@ -7,6 +7,8 @@
 mod api;
 /// The import rule and the bounds on files.
 mod architecture;
+/// Deployments, how far a fault spreads, and how often it shows.
+mod change;
 /// `secchi check` against real servers.
 mod check;
 /// `secchi config …`, `rules …`, `plan`, `generate`: commands that need no network.
@@ -21,12 +23,16 @@ mod demo;
 mod discovery;
 /// Full disks, receivers that are down, windows, restarts, secrets.
 mod faults;
+/// `secchi check` as a gate: SARIF, JUnit, baseline, exceptions, targets of a config.
+mod gate;
 /// Certificates judged by the handshakes of the http probe.
 mod glimpse;
 /// Peers that lie, drip and shout.
 mod hostile;
 /// The daemon beside the real Alertmanager and Prometheus.
 mod monitoring;
+/// What sampling plans promise, by simulation; `secchi plan`.
+mod plan;
 /// What the daemon does to its targets: one connection at a time, at the configured rate.
 mod politeness;
 mod support;

@@ -2,7 +2,6 @@
 
 use crate::config::context::Context;
 use crate::config::file::{Alerting, HttpConfig};
-use crate::config::files::MAX_FILE;
 use crate::config::model::{AlertingSpec, ReceiverSpec};
 use crate::outgoing::HttpClientSpec;
 use crate::target::Host;
@@ -51,11 +50,11 @@ pub(super) fn http_config(context: &mut Context<'_>, block: &HttpConfig) -> Http
         }
     }
     let tls = &block.tls_config;
-    spec.ca_file = tls.ca_file.as_ref().and_then(|at| context.text_file(at, MAX_FILE));
+    spec.ca_file = tls.ca_file.as_ref().and_then(|at| context.daemons_file(at));
     spec.insecure_skip_verify = tls.insecure_skip_verify;
     match (&tls.cert_file, &tls.key_file) {
         (Some(certificate), Some(key)) => {
-            let certificate = context.text_file(certificate, MAX_FILE);
+            let certificate = context.daemons_file(certificate);
             let key = context.secret(key);
             spec.certificate = certificate.zip(key);
         }

@@ -11,7 +11,6 @@ use crate::config::at::At;
 use crate::config::context::{Context, word};
 use crate::config::diagnostics::did_you_mean;
 use crate::config::file::{Data, Exception, Token, Web};
-use crate::config::files::MAX_FILE;
 use crate::config::model::{DataDir, DataSpec, ExceptionSpec, TargetConfig, TokenSpec, WebSpec};
 use crate::inventory::labels::check_value;
 use crate::target::Endpoint;
@@ -68,7 +67,7 @@ pub(super) fn exceptions(
 
 pub(super) fn web(context: &mut Context<'_>, block: &Web) -> WebSpec {
     let mut spec = WebSpec {
-        config_file: block.config_file.as_ref().and_then(|at| context.text_file(at, MAX_FILE)),
+        config_file: block.config_file.as_ref().and_then(|at| context.daemons_file(at)),
         external_url: block.external_url.as_ref().and_then(|at| context.url(at)),
         tokens: tokens(context, &block.tokens),
         allow_unauthenticated: block.allow_unauthenticated,

@@ -19,6 +19,7 @@ use super::at::At;
 use super::context::Context;
 use super::diagnostics::did_you_mean;
 use super::file::{self, File};
+use super::fit::{Fit, over_budget};
 use super::model::Config;
 use super::overrides::Overrides;
 use crate::inventory::{Families, ResolverSpec};
@@ -28,7 +29,7 @@ use crate::schedule::Plan;
 /// Checks the file. The config is only good if the context has no errors.
 pub(super) fn check(context: &mut Context<'_>, file: File, path: &std::path::Path) -> Config {
     let (known, rules) = Known::of(context, &file.rules);
-    let plans = plans::check(context, &file.plans);
+    let plans::Plans { plans, places } = plans::check(context, &file.plans);
     let (resolvers, families) = (resolvers(context, &file), families(context, &file));
     let contact = blocks::contact(context, file.contact.as_ref());
     let mut defaults = keys::check(context, &file.defaults.into_keys(), &plans, &known);
@@ -43,6 +44,15 @@ pub(super) fn check(context: &mut Context<'_>, file: File, path: &std::path::Pat
         first_source: first_source.clone(),
     };
     let found = targets::check(context, sites, &shelf, &resolvers);
+    let budgets = plans::budgets(context, &file.budgets);
+    let over_budget = over_budget(&Fit {
+        plans: &plans,
+        places: &places,
+        targets: &found.targets,
+        spans: &found.spans,
+        scope: &found.scope,
+        budgets: &budgets,
+    });
     Config {
         path: path.to_owned(),
         scope: found.scope,
@@ -58,7 +68,8 @@ pub(super) fn check(context: &mut Context<'_>, file: File, path: &std::path::Pat
         rules: Arc::new(rules),
         maintenance: plans::maintenance(context, &file.maintenance),
         alerting: alerting::check(context, &file.alerting),
-        budgets: plans::budgets(context, &file.budgets),
+        budgets,
+        over_budget,
         web: blocks::web(context, &file.web),
         data: blocks::data(context, &file.data),
         resolvers,

@@ -9,38 +9,37 @@ use crate::config::context::{Context, word};
 use crate::config::file::{Budgets, Detect, EachOrMany, Maintenance, Plan as Block};
 use crate::config::model::DEFAULT_PLAN;
 use crate::schedule::{
-    BudgetSpec, DetectSpec, Matcher, PerAddress, Plan, PlanSpec, Rate, Window, WindowSpec,
+    BudgetSpec, DetectSpec, Matcher, PerAddress, Percent, Plan, PlanError, PlanSpec, Rate, Window,
+    WindowSpec,
 };
 use crate::target::Span;
 
-pub(super) fn check(
-    context: &mut Context<'_>,
-    blocks: &BTreeMap<String, At<Block>>,
-) -> BTreeMap<Arc<str>, Arc<Plan>> {
-    let mut checked = BTreeMap::from([(Arc::from(DEFAULT_PLAN), Arc::default())]);
+/// The plans by name, and where the file says them.
+pub(super) struct Plans {
+    pub(super) plans: BTreeMap<Arc<str>, Arc<Plan>>,
+    /// Only of those that could be read.
+    pub(super) places: BTreeMap<Arc<str>, Range<usize>>,
+}
+
+pub(super) fn check(context: &mut Context<'_>, blocks: &BTreeMap<String, At<Block>>) -> Plans {
+    let mut plans = BTreeMap::from([(Arc::from(DEFAULT_PLAN), Arc::default())]);
+    let mut places = BTreeMap::new();
     for (name, block) in blocks {
+        let name: Arc<str> = Arc::from(name.as_str());
+        let plan = plan(context, block);
+        if plan.is_some() {
+            let place = kind(&block.value).unwrap_or_else(|| block.span.clone());
+            places.insert(Arc::clone(&name), place);
+        }
         // A plan that could not be read still has its name, or each of its users would be an
         // error of its own.
-        let plan = plan(context, block).unwrap_or_default();
-        checked.insert(Arc::from(name.as_str()), Arc::new(plan));
+        plans.insert(name, Arc::new(plan.unwrap_or_default()));
     }
-    checked
+    Plans { plans, places }
 }
 
 fn plan(context: &mut Context<'_>, at: &At<Block>) -> Option<Plan> {
-    let block = &at.value;
-    let text = |at: &Option<At<String>>| at.as_ref().map(|at| at.value.clone());
-    let every = block.every.as_ref().map(|at| context.parse::<Span>(at));
-    let guarantee = block.detect.as_ref().map(|at| detect(context, &at.value));
-    if every == Some(None) || guarantee == Some(None) {
-        return None;
-    }
-    let mut spec = PlanSpec {
-        every: every.flatten(),
-        cron: text(&block.cron),
-        time_zone: text(&block.time_zone),
-        detect: guarantee.flatten(),
-    };
+    let mut spec = spec(context, at)?;
     let mut is_fine = true;
     loop {
         let error = match spec.compile() {
@@ -48,23 +47,72 @@ fn plan(context: &mut Context<'_>, at: &At<Block>) -> Option<Plan> {
             Err(error) => error,
         };
         is_fine = false;
-        let key = error.key();
-        let span = match key {
-            "every" => place(block.every.as_ref()),
-            "cron" => place(block.cron.as_ref()),
-            "time_zone" => place(block.time_zone.as_ref()),
-            "detect" => place(block.detect.as_ref()),
-            _ => place(block.every.as_ref())
-                .or_else(|| place(block.cron.as_ref()))
-                .or_else(|| place(block.detect.as_ref())),
-        };
-        context.error(&span.unwrap_or_else(|| at.span.clone()), error.to_string());
+        let span = place_of(at, &error);
+        context.error(&span, error.to_string());
         // A fault at one key hides none at another.
-        match key {
+        match error.key() {
             "time_zone" => spec.time_zone = None,
+            "share" => spec.share = None,
             _ => return None,
         }
     }
+}
+
+/// What the block says, if each of its values can be read.
+fn spec(context: &mut Context<'_>, at: &At<Block>) -> Option<PlanSpec> {
+    let block = &at.value;
+    let text = |at: &Option<At<String>>| at.as_ref().map(|at| at.value.clone());
+    let every = block.every.as_ref().map(|at| context.parse::<Span>(at));
+    let share = block.share.as_ref().map(|at| context.parse::<Percent>(at));
+    let guarantee = block.detect.as_ref().map(|at| detect(context, &at.value));
+    let mix = block.mix.as_ref().map(|mix| parts(context, &mix.value));
+    if every == Some(None) || share == Some(None) || guarantee == Some(None) || mix == Some(None) {
+        return None;
+    }
+    Some(PlanSpec {
+        every: every.flatten(),
+        share: share.flatten(),
+        cron: text(&block.cron),
+        time_zone: text(&block.time_zone),
+        detect: guarantee.flatten(),
+        mix: mix.flatten(),
+        // A word that is none was reported with the file's structure.
+        importance: block.importance.as_ref().and_then(|at| word(&at.value)).unwrap_or_default(),
+    })
+}
+
+fn parts(context: &mut Context<'_>, parts: &[At<Block>]) -> Option<Vec<PlanSpec>> {
+    let specs: Vec<_> = parts.iter().map(|part| spec(context, part)).collect();
+    specs.into_iter().collect()
+}
+
+/// Where the fault of a plan stands.
+fn place_of(at: &At<Block>, error: &PlanError) -> Range<usize> {
+    let block = &at.value;
+    if let (PlanError::Part { nth, error }, Some(mix)) = (error, &block.mix)
+        && let Some(part) = mix.value.get(*nth)
+    {
+        return place_of(part, error);
+    }
+    let span = match error.key() {
+        "every" => place(block.every.as_ref()),
+        "share" => place(block.share.as_ref()),
+        "cron" => place(block.cron.as_ref()),
+        "time_zone" => place(block.time_zone.as_ref()),
+        "detect" => place(block.detect.as_ref()),
+        "mix" => place(block.mix.as_ref()),
+        "importance" => place(block.importance.as_ref()),
+        _ => kind(block),
+    };
+    span.unwrap_or_else(|| at.span.clone())
+}
+
+/// Where a plan says of what kind it is.
+fn kind(block: &Block) -> Option<Range<usize>> {
+    place(block.every.as_ref())
+        .or_else(|| place(block.cron.as_ref()))
+        .or_else(|| place(block.detect.as_ref()))
+        .or_else(|| place(block.mix.as_ref()))
 }
 
 fn detect(context: &mut Context<'_>, block: &Detect) -> Option<DetectSpec> {

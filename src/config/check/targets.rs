@@ -29,6 +29,8 @@ pub(super) struct Sites<'a> {
 pub(super) struct Targets {
     pub(super) scope: Scope,
     pub(super) targets: Vec<TargetConfig>,
+    /// Where each of them stands.
+    pub(super) spans: Vec<Range<usize>>,
 }
 
 pub(super) fn check(
@@ -67,7 +69,7 @@ pub(super) fn check(
         }
     }
     reduced(context, &spans, &targets, &scope);
-    Targets { scope, targets }
+    Targets { scope, targets, spans }
 }
 
 /// Probes that were asked for by name and can only come to nothing.

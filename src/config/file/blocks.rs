@@ -24,9 +24,12 @@ pub(crate) struct Scope {
 #[serde(default)]
 pub(crate) struct Plan {
     pub(crate) every: Option<At<String>>,
+    pub(crate) share: Option<At<String>>,
     pub(crate) cron: Option<At<String>>,
     pub(crate) time_zone: Option<At<String>>,
     pub(crate) detect: Option<At<Detect>>,
+    pub(crate) mix: Option<At<Vec<At<Self>>>>,
+    pub(crate) importance: Option<At<String>>,
 }
 
 /// [`DetectSpec`](crate::schedule::DetectSpec) as it is written.

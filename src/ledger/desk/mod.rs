@@ -108,6 +108,7 @@ impl Desk {
             if born && prepared.sample.cause != Cause::Repeat {
                 receipt.repeats_wanted = prepared.policy.samples;
             }
+            receipt.opened += usize::from(born);
             receipt.transitions += usize::from(matches!(change.step, Move::Stepped { .. }));
             match (change.step, self.keep(key, change)) {
                 (Move::Counted { breached: true }, (number, _)) => entry.breached.push(number),

@@ -12,7 +12,7 @@ async fn what_was_recorded_is_there_after_a_restart() {
     let mut first = sample(0, &["TLSv1.0", "TLSv1.3"]);
     first.memory = Some(Memory { version: 3, bytes: vec![1, 2, 3] });
     let receipt = ledger.record(first).await.expect("a receipt");
-    assert_eq!(receipt, Receipt { repeats_wanted: 3, transitions: 1 });
+    assert_eq!(receipt, Receipt { repeats_wanted: 3, opened: 1, transitions: 1 });
     let receipt = ledger.record(sample(60, &["TLSv1.0", "TLSv1.3"])).await.expect("a receipt");
     assert_eq!(receipt, Receipt::default());
     ledger.record(unknown(120)).await.expect("a receipt");

@@ -81,6 +81,12 @@ mod tests {
     }
 
     #[test]
+    fn the_table_of_costs_knows_how_many_are_asked() {
+        let distinct: BTreeSet<_> = default_ports().collect();
+        assert_eq!(distinct.len(), crate::target::DEFAULT_PORTS as usize);
+    }
+
+    #[test]
     fn top_n_is_n_distinct_ports() {
         assert_eq!(top(3), [443, 80, 22]);
         for count in [1, 100, 1_000, u16::MAX] {

@@ -33,7 +33,8 @@ pub(super) const MEASURES: &[Measure] = &[
         "ports.addresses.unstable",
         Kind::Set,
         "Ports seen open and closed within the hour.",
-    ),
+    )
+    .unpromised(),
     Measure::new(
         "ports.asymmetry",
         Kind::Items,

@@ -151,22 +151,26 @@ pub(super) const MEASURES: &[Measure] = &[
         "tls.client_renegotiation",
         Kind::Bool,
         "Whether a client may renegotiate; measured only when asked for.",
-    ),
-    Measure::new("tls.fallback_scsv", Kind::Bool, "Whether RFC 7507 is supported."),
+    )
+    .unpromised(),
+    Measure::new("tls.fallback_scsv", Kind::Bool, "Whether RFC 7507 is supported.").unpromised(),
     Measure::new("tls.session_tickets", Kind::Bool, "Whether a ticket was issued."),
     Measure::new("tls.compression", Kind::Set, "Compression methods accepted: DEFLATE or none."),
     Measure::new("tls.early_data", Kind::Integer, "max_early_data_size, 0 if off.")
-        .unit(Unit::Bytes),
+        .unit(Unit::Bytes)
+        .unpromised(),
     Measure::new(
         "tls.vulnerabilities",
         Kind::MapOf(&Kind::Bool),
         "What follows from the rest or was asked for.",
-    ),
+    )
+    .unpromised(),
     Measure::new(
         "tls.configurations",
         Kind::Integer,
         "Distinct configurations seen behind the address.",
-    ),
+    )
+    .unpromised(),
     Measure::new("tls.handshake_seconds", Kind::Number, "How long the full handshake took.")
         .unit(Unit::Seconds)
         .volatile(),

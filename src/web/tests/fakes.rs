@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tower::ServiceExt as _;
 
-use crate::finding::{Finding, FindingKey, FindingState};
+use crate::finding::{Count, Finding, FindingKey, FindingState, Spread};
 use crate::ledger::latest::Latest;
-use crate::ledger::{FindingFilter, LedgerError, SampleRow, TargetRow, View};
+use crate::ledger::{Context, FindingFilter, LedgerError, SampleRow, TargetRow, View};
 use crate::sample::{Evidence, Severity};
 use crate::target::ProbeKind;
 use crate::telemetry::Metrics;
@@ -65,6 +65,15 @@ pub(super) fn finding(n: usize, target: &str) -> Finding {
 pub(super) struct MemoryView(pub(super) Vec<Finding>);
 
 impl View for MemoryView {
+    fn contexts(&self, findings: &[Finding]) -> Result<Vec<Context>, LedgerError> {
+        let one = |finding: &Finding| Context {
+            share: finding.share(),
+            spread: Spread::of(Count::of(1, 1), Count::of(1, 1)),
+            last_deployment: None,
+        };
+        Ok(findings.iter().map(one).collect())
+    }
+
     fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, LedgerError> {
         let passes = |finding: &&Finding| {
             (filter.states.is_empty() || filter.states.contains(&finding.state))
