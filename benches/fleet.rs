@@ -30,7 +30,8 @@ fn main() {
         let dir = folder.path().join(run);
         std::fs::create_dir(&dir).expect("a folder");
         match run {
-            "http" => fleet.daemon(&dir, "http", 1),
+            // Each handshake of http gives a tls sample too.
+            "http" => fleet.daemon(&dir, "http", 2),
             "tls" => fleet.daemon(&dir, "tls", 1),
             "both" => fleet.daemon(&dir, "http, tls", 2),
             _ => fleet.blackbox(&dir),

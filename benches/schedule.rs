@@ -13,7 +13,7 @@ use futures_util::future::BoxFuture;
 use secchi::probe::Memory;
 use secchi::rules::RuleSet;
 use secchi::sample::Cause;
-use secchi::sampler::{Entry, Judged, Order, Remembered, Repeat, Sampler, Sink, Take};
+use secchi::sampler::{Entry, Glimpse, Judged, Order, Remembered, Repeat, Sampler, Sink, Take};
 use secchi::schedule::{Clock, PlanSpec, Seed, SystemClock};
 use secchi::target::{Point, PointKey, ProbeKind, Target};
 use secchi::telemetry::Metrics;
@@ -99,6 +99,7 @@ impl Made {
             selection,
             repeat: Repeat { samples: 3, agree: 2, within: Duration::from_secs(60) },
             freshness: Duration::from_secs(3600),
+            glimpse: Glimpse::Apart,
         };
         Self { targets, like }
     }

@@ -13,6 +13,7 @@ impl TargetConfig {
         json!({
             "target": target.name,
             "probes": self.probes,
+            "glimpses": self.glimpses_tls().then_some("tls").as_slice(),
             "plan": self.plan_name,
             "plan_spec": self.plan.spec(),
             "profile": self.profile,

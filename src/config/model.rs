@@ -85,6 +85,15 @@ pub struct TargetConfig {
     pub max_addresses: usize,
 }
 
+impl TargetConfig {
+    /// Whether the http probe's handshakes stand in for a tls probe: they show the certificate, and
+    /// nobody else looks at it.
+    pub fn glimpses_tls(&self) -> bool {
+        let has = |probe| self.probes.contains(&probe);
+        has(ProbeKind::Http) && !has(ProbeKind::Tls) && self.target.endpoint.is_https()
+    }
+}
+
 /// Rule to range: `{tls-certificate-expiry: {min: 21d}}`.
 pub type Ranges = BTreeMap<String, Value>;
 

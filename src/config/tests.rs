@@ -474,6 +474,12 @@ fn explain_shows_what_was_said_and_no_file_contents() {
     assert_eq!(shown["settings"]["hosts_file"], "/etc/secchi/hosts");
     assert_eq!(shown["plan_spec"], json!({"every": "15m"}));
     assert!(shown["settings"].get("ca_file").is_none());
+    for (probes, glimpses) in [("[http]", json!(["tls"])), ("[http, tls]", json!([]))] {
+        let text = format!("targets: [{{target: 'https://a.example.com', probes: {probes}}}]\n");
+        let config = read(&text).expect("a config");
+        let shown = config.target("https://a.example.com").expect("it").to_json();
+        assert_eq!(shown["glimpses"], glimpses, "{probes}");
+    }
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::config::TargetConfig;
 use crate::inventory::{Family, Lookup, fixed_addresses, points};
 use crate::rules::Selection;
 use crate::sample::Unknown;
-use crate::sampler::{Entry, Repeat};
-use crate::target::{Host, Point, PointKey};
+use crate::sampler::{Entry, Glimpse, Repeat};
+use crate::target::{Host, Point, PointKey, ProbeKind};
 
 /// A target ready to be sampled.
 #[derive(Clone, Debug)]
@@ -242,6 +242,14 @@ impl Member {
             let point = |&probe| Point { target: Arc::clone(&config.target), probe, address: None };
             wanted.extend(unresolved.map(point));
         }
+        if config.glimpses_tls() {
+            // One an address that http is sampled at; a probe of its own knows more.
+            let known = wanted.iter().filter(|point| point.probe == ProbeKind::Http);
+            let known = known.filter(|point| point.address.is_some());
+            let tls = |point: &Point| Point { probe: ProbeKind::Tls, ..point.clone() };
+            let glimpsed: Vec<Point> = known.map(tls).collect();
+            wanted.extend(glimpsed);
+        }
         let mut keys = HashSet::with_capacity(wanted.len());
         for point in wanted {
             let key = point.key();
@@ -258,6 +266,11 @@ impl Member {
     fn entry(&self, point: Point) -> Entry {
         let config = &self.wanted.config;
         let interval = self.wanted.config.plan.interval();
+        let glimpse = match point.probe {
+            ProbeKind::Http if config.glimpses_tls() => Glimpse::Gives,
+            ProbeKind::Tls if config.glimpses_tls() => Glimpse::Takes,
+            _ => Glimpse::Apart,
+        };
         Entry {
             point,
             plan: Arc::clone(&self.wanted.config.plan),
@@ -269,6 +282,7 @@ impl Member {
                 within: config.repeat.within,
             },
             freshness: config.freshness.unwrap_or_else(|| (interval * 3).max(HOUR)),
+            glimpse,
         }
     }
 }
@@ -438,6 +452,44 @@ mod tests {
         let http = PointKey::new(name, ProbeKind::Http, "192.0.2.1".parse().ok());
         assert_eq!(change.target_removed, [http]);
         assert!(change.address_gone.is_empty());
+    }
+
+    #[test]
+    fn an_https_target_without_a_tls_probe_has_a_tls_point_that_lives_by_http() {
+        let now = Instant::now();
+        let set = |population: &mut Population, target: &str, probes: &[ProbeKind]| {
+            let change = population.set(vec![wanted(target, probes)], false, now);
+            let kinds = change.put.iter().map(|entry| (entry.point.probe, entry.glimpse));
+            let mut kinds: Vec<_> = kinds.collect();
+            kinds.sort_by_key(|(probe, _)| *probe);
+            (kinds, change.target_removed.len())
+        };
+        let (http, tls) = (ProbeKind::Http, ProbeKind::Tls);
+        let mut population = Population::default();
+        let shared = vec![(tls, Glimpse::Takes), (http, Glimpse::Gives)];
+        assert_eq!(set(&mut population, "https://192.0.2.1", &[http]), (shared.clone(), 0));
+        let key = PointKey::new("https://192.0.2.1", tls, "192.0.2.1".parse().ok());
+        assert!(population.keys().contains(&key), "a restart must not take it for left over");
+        let apart = vec![(tls, Glimpse::Apart), (http, Glimpse::Apart)];
+        assert_eq!(set(&mut population, "https://192.0.2.1", &[http, tls]), (apart, 0));
+        assert_eq!(set(&mut population, "https://192.0.2.1", &[http]), (shared, 0));
+        let plain = vec![(http, Glimpse::Apart)];
+        assert_eq!(set(&mut population, "http://192.0.2.1", &[http]), (plain, 2));
+        assert!(!population.keys().contains(&key));
+    }
+
+    #[test]
+    fn what_lives_by_http_comes_and_goes_with_the_address() {
+        let start = Instant::now();
+        let name: Arc<str> = NAME.into();
+        let mut population = Population::default();
+        let change = population.set(vec![wanted(NAME, &[ProbeKind::Http])], false, start);
+        assert_eq!(change.put.len(), 1, "no address, no handshake");
+        let change = population.resolved(&name, lookup(&["192.0.2.1"], 60, &[]), start);
+        assert_eq!((change.put.len(), change.address_gone.len()), (2, 1));
+        let later = start + Duration::from_secs(2 * 3600);
+        let change = population.resolved(&name, lookup(&["192.0.2.2"], 60, &[]), later);
+        assert_eq!((change.put.len(), change.address_gone.len()), (2, 2));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 
 use super::notify::Watchdog;
 use crate::finding::Policy;
@@ -40,6 +40,24 @@ impl LedgerSink {
         entry.plan.slots_between(key, &self.seed, since, sample.taken_at).max(1)
     }
 
+    /// Records one sample; answers how many repeats it wants.
+    async fn take_in(&self, entry: &Entry, judged: Judged, mark: u64) -> u32 {
+        let own = judged.sample.probe == entry.point.probe;
+        let (probe, seen) = (judged.sample.probe, judged.sample.taken_at);
+        let due = if own { self.due(entry, &judged.sample) } else { 1 };
+        let receipt = match self.ledger.record(record(entry, judged, own, mark, due)).await {
+            Ok(receipt) => receipt,
+            Err(error) => {
+                tracing::error!(%error, "a sample was not recorded");
+                return 0;
+            }
+        };
+        if receipt.opened > 0 {
+            self.note_lead(entry, probe, seen, receipt.opened).await;
+        }
+        receipt.repeats_wanted
+    }
+
     /// Measures how long after a deployment its faults were seen.
     async fn note_lead(&self, entry: &Entry, probe: ProbeKind, seen: DateTime<Utc>, opened: usize) {
         let (ledger, target) = (Arc::clone(&self.ledger), Arc::clone(&entry.point.target));
@@ -72,25 +90,10 @@ impl Sink for LedgerSink {
         mark: u64,
     ) -> BoxFuture<'a, u32> {
         Box::pin(async move {
-            let mut repeats = 0;
-            for judged in judged {
-                let own = judged.sample.probe == entry.point.probe;
-                let (probe, seen) = (judged.sample.probe, judged.sample.taken_at);
-                let due = if own { self.due(entry, &judged.sample) } else { 1 };
-                let record = record(entry, judged, own, mark, due);
-                match self.ledger.record(record).await {
-                    Ok(receipt) => {
-                        if receipt.opened > 0 {
-                            self.note_lead(entry, probe, seen, receipt.opened).await;
-                        }
-                        if own {
-                            repeats = repeats.max(receipt.repeats_wanted);
-                        }
-                    }
-                    Err(error) => tracing::error!(%error, "a sample was not recorded"),
-                }
-            }
-            repeats
+            // Side by side: what one run came to waits for one commit.
+            let records = judged.into_iter().map(|judged| self.take_in(entry, judged, mark));
+            // A repeat looks again at what the run gave a glimpse of, too.
+            join_all(records).await.into_iter().max().unwrap_or_default()
         })
     }
 

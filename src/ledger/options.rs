@@ -62,7 +62,7 @@ impl Default for SegmentPolicy {
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The sample. A slot belongs to a sample of the point's own plan only: one that came by the
-    /// way (ports → tls) has none.
+    /// way (a glimpse, http → tls) has none.
     pub sample: Sample,
     /// What the rules said.
     pub judgements: Vec<Judgement>,

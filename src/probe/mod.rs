@@ -29,9 +29,12 @@ pub struct Job {
     pub seed: u64,
     /// The only way out to the network.
     pub dialer: dial::Dialer,
+    /// Whether the run may also tell what it came by of another kind (http → tls): nobody else
+    /// asks for it, and it knows less than that kind's own probe.
+    pub glimpses: bool,
 }
 
-/// What a probe hands back. It may hold observations of another kind (ports → tls).
+/// What a probe hands back. It may hold an observation of another kind: a glimpse.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// What was seen: at least one observation of the job's own kind.

@@ -31,6 +31,24 @@ pub(super) fn judge_all<'a>(
     }
 }
 
+/// Whether a sample looked at what the rule is about. One that did not set out to names the fact as
+/// not observed, without saying what stood in the way.
+pub(super) fn is_looked_at(rule: &Held, sample: &Sample) -> bool {
+    let Outcome::Measured(facts) = &sample.outcome else { return true };
+    let is_there = |fact: &str| match facts.fact(fact) {
+        None => false,
+        Some(Value::Null) => facts
+            .unknowns()
+            .get(fact)
+            .is_none_or(|why| why.reason != Reason::NotObserved || why.detail.is_some()),
+        Some(_) => true,
+    };
+    let of_sample = rule.conditions.iter().filter(|condition| condition.of_sample);
+    std::iter::once(&rule.route)
+        .chain(of_sample.map(|condition| &condition.route))
+        .all(|route| route.fact().is_none_or(is_there))
+}
+
 fn unknown_as_a_whole(rule: &Held, unknown: &Unknown) -> Judgement {
     let mut tally = Tally::default();
     tally.doubt(None, unknown);

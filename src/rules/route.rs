@@ -61,6 +61,14 @@ impl Route {
         Self { steps: steps.into() }
     }
 
+    /// The top-level fact that it leads through.
+    pub(super) fn fact(&self) -> Option<&str> {
+        match self.steps.first() {
+            Some(Step::Field(fact)) => Some(fact),
+            _ => None,
+        }
+    }
+
     /// How many lists and maps lie on the way.
     pub(super) fn depth(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step, Step::Each { .. })).count()
@@ -176,7 +184,7 @@ impl<'a> Walker<'a> {
                 self.step(map.get(key), rest, place.key(key));
             }
             (Some((Step::Each { container, .. }, rest)), Value::Object(map)) => {
-                self.missing_keys(&place, rest, |key| map.contains_key(key));
+                self.missing_keys(&place, container, rest, |key| map.contains_key(key));
                 for (key, value) in map {
                     let mut inner = place.clone().key(key);
                     inner.trail.push((Arc::clone(container), key.clone()));
@@ -185,7 +193,7 @@ impl<'a> Walker<'a> {
             }
             (Some((Step::Each { container, fields }, rest)), Value::Array(items)) => {
                 let subjects: Vec<_> = items.iter().map(|item| subject(item, fields)).collect();
-                self.missing_keys(&place, rest, |key| {
+                self.missing_keys(&place, container, rest, |key| {
                     key.parse().is_ok_and(|at: usize| at < items.len())
                         || subjects.iter().flatten().any(|subject| subject == key)
                         || is_field(container, key)
@@ -212,7 +220,13 @@ impl<'a> Walker<'a> {
     }
 
     /// Keys that are named unknown and are not there, and the container if it may have more.
-    fn missing_keys(&mut self, place: &Place<'a>, rest: &[Step], known: impl Fn(&str) -> bool) {
+    fn missing_keys(
+        &mut self,
+        place: &Place<'a>,
+        container: &Arc<str>,
+        rest: &[Step],
+        known: impl Fn(&str) -> bool,
+    ) {
         if let Some(unknown) = self.index.why(&place.paths) {
             self.places.push(Place { what: What::More(unknown.clone()), ..place.clone() });
         }
@@ -226,6 +240,8 @@ impl<'a> Walker<'a> {
                 if concerns && !known(key) {
                     let mut missing = place.clone();
                     missing.subject.push(key.to_owned());
+                    // An item of its own: it says nothing of those beside it.
+                    missing.trail.push((Arc::clone(container), key.to_owned()));
                     self.places.push(Place { what: What::Unknown(unknown.clone()), ..missing });
                 }
             }

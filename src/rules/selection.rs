@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::judge::judge_all;
+use super::judge::{is_looked_at, judge_all};
 use super::route::not_looked_at;
 use super::rule::Held;
 use crate::sample::{Judgement, Reason, RuleFacts, Sample, Severity, Verdict};
@@ -36,6 +36,14 @@ impl Selection {
     /// left until a date is `unknown`.
     pub fn evaluate_undated(&self, sample: &Sample) -> Vec<Judgement> {
         judge_all(sample, None, self.rules.iter())
+    }
+
+    /// The same for a glimpse, a sample that another probe's run gave by the way: rules about what
+    /// it did not look at have no part in it, so that no finding waits for it in vain.
+    pub fn evaluate_glimpse(&self, sample: &Sample, is_dated: bool) -> Vec<Judgement> {
+        let rules = self.rules.iter().filter(|rule| rule.probe == sample.probe);
+        let rules = rules.filter(|rule| is_looked_at(rule, sample));
+        judge_all(sample, is_dated.then_some(sample.taken_at), rules)
     }
 
     /// What a finding repeats of each rule, with the range and severity that hold here.

@@ -44,6 +44,71 @@ fn outcome(judgement: &Judgement) -> String {
 }
 
 #[test]
+fn a_glimpse_is_judged_by_rules_on_what_it_looked_at_and_by_no_others() {
+    let mut glimpse = sample(
+        ProbeKind::Tls,
+        json!({
+            "certificates": [{"key_type": "ec", "not_after": now().to_rfc3339()}],
+            "chain": {"trusted": true, "hostname_matches": true},
+            "ocsp_staple": null, "versions": null, "cipher_suites": null,
+        }),
+    );
+    let Outcome::Measured(facts) = &mut glimpse.outcome else { panic!("facts") };
+    for unasked in ["versions", "cipher_suites", "certificates[rsa]"] {
+        facts.set_unknown(unasked, Reason::NotObserved);
+    }
+    facts.set_unknown("ocsp_staple", Reason::TlsError);
+    let standard = RuleSet::builtin().select(&[], &BTreeMap::new()).expect("rules");
+    let judgements = standard.evaluate_glimpse(&glimpse, true);
+    let verdict = |id: &str| {
+        judgements.iter().find(|judged| *judged.rule.id == *id).map(|judged| judged.verdict)
+    };
+    assert_eq!(verdict("tls-certificate-expiry"), Some(Verdict::OutOfRange));
+    assert_eq!(verdict("tls-chain-untrusted"), Some(Verdict::InRange));
+    assert_eq!(verdict("tls-staple-invalid"), Some(Verdict::Unknown), "something was in the way");
+    for unasked in ["tls-legacy-protocol", "tls-weak-cipher", "tls-no-pq", "tls-heartbleed"] {
+        assert_eq!(verdict(unasked), None, "{unasked}");
+    }
+    let undated = standard.evaluate_glimpse(&glimpse, false);
+    let expiry = undated.iter().find(|judged| *judged.rule.id == *"tls-certificate-expiry");
+    assert_eq!(expiry.map(|judged| judged.verdict), Some(Verdict::Unknown));
+}
+
+#[test]
+fn a_clean_glimpse_is_in_range_and_settles_nothing_of_the_kind_it_did_not_see() {
+    let mut glimpse = sample(
+        ProbeKind::Tls,
+        json!({"certificates": [{"key_type": "ec", "not_after": "2099-01-01T00:00:00Z"}]}),
+    );
+    let Outcome::Measured(facts) = &mut glimpse.outcome else { panic!("facts") };
+    facts.set_unknown("certificates[rsa]", Reason::NotObserved);
+    let expiry = rule(ProbeKind::Tls, "measure: tls.certificates.not_after, min: 21d");
+    let judgements = expiry.evaluate_glimpse(&glimpse, true);
+    let judged = judgements.iter().find(|judged| *judged.rule.id == *"tls-own").expect("the rule");
+    assert!(judged.is_clean_for("ec") && !judged.is_clean_for("rsa"), "{judged:?}");
+    let standard = RuleSet::builtin().select(&[], &BTreeMap::new()).expect("rules");
+    let chain = json!({"trusted": true, "hostname_matches": true, "incomplete": false, "order_ok": true, "extra": 0});
+    let Outcome::Measured(facts) = &mut glimpse.outcome else { panic!("facts") };
+    facts.set("chain", chain);
+    let verdict = sample_verdict(&standard.evaluate_glimpse(&glimpse, true));
+    assert_eq!(verdict, Verdict::InRange);
+}
+
+#[test]
+fn an_item_that_was_not_seen_puts_no_doubt_on_the_conditions_of_those_that_were() {
+    let weak = "measure: tls.certificates.key_bits, min: 2048, \
+                when: {measure: tls.certificates.key_type, one_of: [rsa]}";
+    let of = |key_type: &str, bits: u32, other: &str| {
+        let mut facts = json!({"certificates": [{"key_type": key_type, "key_bits": bits}]});
+        facts["unknown"] = json!({ format!("certificates[{other}]"): "not_observed" });
+        outcome(&judge(ProbeKind::Tls, weak, facts))
+    };
+    assert_eq!(of("rsa", 1024, "ec"), "out \"rsa\" \"ec\"?");
+    assert_eq!(of("rsa", 2048, "ec"), "unknown \"ec\"?");
+    assert_eq!(of("ec", 256, "rsa"), "unknown \"rsa\"?");
+}
+
+#[test]
 fn without_a_time_only_ranges_of_the_time_left_are_unknown() {
     let facts = json!({
         "dh_prime_bits": 1024,

@@ -5,16 +5,18 @@
 
 mod backlog;
 mod doubt;
+mod entry;
 mod extras;
 mod pace;
 mod roster;
 mod run;
 mod take;
 
+pub use entry::{Entry, Glimpse, Last, PageQuery, Rank, Repeat};
 pub use pace::Pacing;
-pub use roster::{Entry, Last, PageQuery, Rank, Repeat, Roster};
+pub use roster::Roster;
 pub use run::{DRAIN, Order, Page, Remembered, Sampler, Sink, Take};
-pub use take::{Judged, Taker};
+pub use take::{Ask, Judged, Taker};
 
 #[cfg(test)]
 mod tests;

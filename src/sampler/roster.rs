@@ -1,7 +1,6 @@
 //! The roster: every sampling point with its plan, and when it is due.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,66 +8,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::backlog::Backlog;
+use super::entry::{Entry, Glimpse, Last, PageQuery, Rank, Repeat};
 use super::extras::{Seat, Services};
 use super::run::Begin;
 use crate::rules::Selection;
 use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
 use crate::target::{Point, PointKey, ProbeKind, Target};
-
-/// One sampling point as the sampler keeps it. What many points share is behind an `Arc`.
-#[derive(Clone, Debug)]
-pub struct Entry {
-    /// The point.
-    pub point: Point,
-    /// When it is sampled.
-    pub plan: Arc<Plan>,
-    /// The plan's name.
-    pub plan_name: Arc<str>,
-    /// What its samples are held to.
-    pub selection: Selection,
-    /// How a first breach is looked at again.
-    pub repeat: Repeat,
-    /// How old the last known fact may be.
-    pub freshness: Duration,
-}
-
-/// How a first breach is looked at again (`repeat:` of a target).
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Repeat {
-    /// What was missed or can be forged is decided within so many samples.
-    pub samples: u32,
-    /// So many of them must agree.
-    pub agree: u32,
-    /// Within which time they are taken.
-    pub within: Duration,
-}
-
-/// The last sample that a plan took of a point, before a restart.
-#[derive(Clone, Copy, Debug)]
-pub struct Last {
-    /// Its slot.
-    pub slot: i64,
-    /// When.
-    pub at: DateTime<Utc>,
-    /// When something was measured last, then or before.
-    pub known_at: Option<DateTime<Utc>>,
-}
-
-/// A point's place in lists: by target, probe and address, no address first.
-pub type Rank = (Arc<str>, ProbeKind, Option<IpAddr>);
-
-/// Which points of the roster, in the order of their [`Rank`].
-#[derive(Clone, Debug, Default)]
-pub struct PageQuery {
-    /// Only this target's.
-    pub target: Option<Arc<str>>,
-    /// Only this probe's.
-    pub probe: Option<ProbeKind>,
-    /// Only those after this one.
-    pub after: Option<Rank>,
-    /// At most so many.
-    pub limit: usize,
-}
 
 /// One point as the roster holds it: about 100 bytes, a million of them are to fit.
 struct Place {
@@ -77,14 +22,20 @@ struct Place {
     key: PointKey,
     next: Option<Slot>,
     last_slot: Option<i64>,
-    /// Unix seconds: when something was measured last, else since when the point is sampled.
+    /// Unix seconds: when something was measured last, else since when the point is sampled;
+    /// [`NEVER`] where no glimpse has come yet.
     fresh_at: i64,
     busy: bool,
 }
 
 impl Place {
+    /// Whether it is sampled by runs of its own.
+    fn has_runs(&self) -> bool {
+        self.how.glimpse != Glimpse::Takes
+    }
+
     fn entry(&self) -> Entry {
-        let How { plan, plan_name, selection, repeat, freshness } = &*self.how;
+        let How { plan, plan_name, selection, repeat, freshness, glimpse } = &*self.how;
         Entry {
             point: self.point.clone(),
             plan: Arc::clone(plan),
@@ -92,6 +43,7 @@ impl Place {
             selection: selection.clone(),
             repeat: *repeat,
             freshness: *freshness,
+            glimpse: *glimpse,
         }
     }
 }
@@ -103,11 +55,27 @@ struct How {
     selection: Selection,
     repeat: Repeat,
     freshness: Duration,
+    glimpse: Glimpse,
+}
+
+impl How {
+    fn next(&self, key: PointKey, seed: &Seed, after: DateTime<Utc>) -> Option<Slot> {
+        match self.glimpse {
+            Glimpse::Takes => None,
+            Glimpse::Apart | Glimpse::Gives => self.plan.next(key, seed, after),
+        }
+    }
+
+    /// Whether its points are due at the same times.
+    fn is_due_with(&self, other: &Self) -> bool {
+        let takes = |how: &Self| how.glimpse == Glimpse::Takes;
+        self.plan.spec() == other.plan.spec() && takes(self) == takes(other)
+    }
 }
 
 /// What tells one [`How`] from another. Plan and selection go by where they lie, which holds for as
 /// long as the [`How`] beside this key is kept.
-type HowKey = (usize, Arc<str>, usize, Repeat, Duration);
+type HowKey = (usize, Arc<str>, usize, Repeat, Duration, Glimpse);
 
 /// How fresh the points of one probe are.
 #[derive(Clone, Copy, Debug, Default)]
@@ -158,12 +126,15 @@ impl Roster {
         let Some(place) = self.places.get_mut(index as usize) else { return };
         if let Some(before) = place {
             before.last_slot = before.last_slot.max(last_slot);
-            if before.how.plan.spec() != how.plan.spec() {
-                before.next = how.plan.next(key, seed, now);
+            if !before.how.is_due_with(&how) {
+                before.next = how.next(key, seed, now);
                 match &before.next {
                     Some(slot) => self.queue.insert(index, slot.due),
                     None => self.queue.remove(index),
                 }
+            }
+            if before.fresh_at == NEVER && how.glimpse != Glimpse::Takes {
+                before.fresh_at = now.timestamp();
             }
             if before.point.target.labels != point.target.labels {
                 self.services.remove(&before.point, index);
@@ -172,11 +143,13 @@ impl Roster {
             (before.point, before.how) = (point, how);
             return;
         }
-        let next = how.plan.next(key, seed, now);
+        let next = how.next(key, seed, now);
         if let Some(slot) = &next {
             self.queue.insert(index, slot.due);
         }
-        let fresh_at = last.and_then(|last| last.known_at).unwrap_or(now).timestamp();
+        let since = if how.glimpse == Glimpse::Takes { NEVER } else { now.timestamp() };
+        let known_at = last.and_then(|last| last.known_at);
+        let fresh_at = known_at.map_or(since, |at| at.timestamp());
         self.by_key.insert(key, index);
         self.by_rank.insert(rank(&point), index);
         self.services.add(&point, index);
@@ -190,14 +163,14 @@ impl Roster {
 
     /// Takes the entry apart, with what other points have too in one place.
     fn shared(&mut self, entry: Entry) -> (Point, Arc<How>) {
-        let Entry { point, plan, plan_name, selection, repeat, freshness } = entry;
+        let Entry { point, plan, plan_name, selection, repeat, freshness, glimpse } = entry;
         if self.hows.len() >= self.sweep_at {
             self.hows.retain(|_, how| Arc::strong_count(how) > 1);
             self.sweep_at = SWEEP.max(2 * self.hows.len());
         }
-        let key: HowKey =
-            (Arc::as_ptr(&plan).addr(), Arc::clone(&plan_name), selection.id(), repeat, freshness);
-        let how = || Arc::new(How { plan, plan_name, selection, repeat, freshness });
+        let (plan_at, name) = (Arc::as_ptr(&plan).addr(), Arc::clone(&plan_name));
+        let key: HowKey = (plan_at, name, selection.id(), repeat, freshness, glimpse);
+        let how = || Arc::new(How { plan, plan_name, selection, repeat, freshness, glimpse });
         (point, Arc::clone(self.hows.entry(key).or_insert_with(how)))
     }
 
@@ -243,19 +216,20 @@ impl Roster {
                 other.point.probe == *probe && other.point.target.name != target.name
             })
         });
-        addresses.chain(siblings).take(most).filter_map(|index| self.seat(index)).collect()
+        addresses.chain(siblings).filter_map(|index| self.seat(index)).take(most).collect()
     }
 
     /// The points of targets that pass.
     pub(super) fn seats(&self, passes: impl Fn(&Target) -> bool) -> Vec<Seat> {
         let places = (0..).zip(&self.places);
         let chosen = places.filter_map(|(index, place)| Some((index, place.as_ref()?)));
-        let chosen = chosen.filter(|(_, place)| passes(&place.point.target));
+        let chosen = chosen.filter(|(_, place)| place.has_runs() && passes(&place.point.target));
         chosen.map(|(index, place)| (index, place.key)).collect()
     }
 
     fn seat(&self, index: u32) -> Option<Seat> {
-        Some((index, self.places.get(index as usize)?.as_ref()?.key))
+        let place = self.places.get(index as usize)?.as_ref();
+        place.filter(|place| place.has_runs()).map(|place| (index, place.key))
     }
 
     /// Every point.
@@ -284,9 +258,30 @@ impl Roster {
             .take_while(|((target, ..), _)| query.target.as_ref().is_none_or(|t| t == target))
             .filter(|((_, probe, _), _)| query.probe.is_none_or(|wanted| wanted == *probe))
             .filter_map(|(_, index)| self.places.get(*index as usize)?.as_ref())
-            .map(|place| (place.entry(), place.next.as_ref().map(|slot| slot.due)))
+            .map(|place| (place.entry(), self.due(place)))
             .take(query.limit)
             .collect()
+    }
+
+    /// When the point is sampled next, if by the way, with the one that gives the glimpse.
+    fn due(&self, place: &Place) -> Option<DateTime<Utc>> {
+        let place = match place.how.glimpse {
+            Glimpse::Takes => self.giver(&place.point)?,
+            Glimpse::Apart | Glimpse::Gives => place,
+        };
+        place.next.as_ref().map(|slot| slot.due)
+    }
+
+    /// The point whose runs give glimpses of this one.
+    pub(super) fn giver_of(&self, point: &Point) -> Option<Entry> {
+        self.giver(point).map(Place::entry)
+    }
+
+    fn giver(&self, point: &Point) -> Option<&Place> {
+        let key = PointKey::new(&point.target.name, ProbeKind::Http, point.address);
+        let index = *self.by_key.get(&key)?;
+        let place = self.places.get(index as usize)?.as_ref();
+        place.filter(|place| place.how.glimpse == Glimpse::Gives)
     }
 
     /// The next due time of any point.
@@ -308,7 +303,7 @@ impl Roster {
         let slot = place.next.take()?;
         // Slots that passed while the loop could not run are counted, not caught up.
         let passed = place.how.plan.slots_between(place.key, seed, slot.due, now);
-        place.next = place.how.plan.next(place.key, seed, slot.due.max(now));
+        place.next = place.how.next(place.key, seed, slot.due.max(now));
         if let Some(next) = &place.next {
             self.queue.insert(index, next.due);
         }
@@ -340,6 +335,7 @@ impl Roster {
             {
                 Begin::Gone
             }
+            Some(place) if !place.has_runs() => Begin::Gone,
             Some(place) if place.key == key && !place.busy => {
                 place.busy = true;
                 Begin::Start(place.entry())
@@ -358,10 +354,20 @@ impl Roster {
         }
     }
 
-    /// How fresh the points are, in the order of [`ProbeKind::ALL`].
+    /// A glimpse of the point came, and measured something.
+    pub(super) fn glimpsed(&mut self, key: PointKey, at: DateTime<Utc>) {
+        let place = self.by_key.get(&key).and_then(|index| self.places.get_mut(*index as usize));
+        if let Some(place) = place.and_then(Option::as_mut) {
+            place.fresh_at = place.fresh_at.max(at.timestamp());
+        }
+    }
+
+    /// How fresh the points are, in the order of [`ProbeKind::ALL`]. A point that may never be
+    /// glimpsed (a site without https) counts from its first glimpse on.
     pub(super) fn freshness(&self, now: DateTime<Utc>) -> [Freshness; 4] {
         let mut all = [Freshness::default(); 4];
-        for place in self.places.iter().flatten() {
+        let known = |place: &&Place| place.fresh_at != NEVER;
+        for place in self.places.iter().flatten().filter(known) {
             let of_probe = &mut all[place.point.probe as usize];
             let limit = i64::try_from(place.how.freshness.as_secs()).unwrap_or(i64::MAX);
             of_probe.points += 1;
@@ -386,6 +392,7 @@ const MOST_LOOKED_AT: usize = 256;
 
 /// So many kinds of entries are kept before those of no point are dropped.
 const SWEEP: usize = 64;
+const NEVER: i64 = i64::MIN;
 
 #[cfg(test)]
 mod tests {
@@ -407,6 +414,7 @@ mod tests {
             selection: Selection::default(),
             repeat: Repeat { samples: 3, agree: 2, within: Duration::from_secs(60) },
             freshness: Duration::from_secs(n as u64 / 500),
+            glimpse: Glimpse::Apart,
         }
     }
 

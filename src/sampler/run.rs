@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::extras::{AFTER_DEPLOYMENT, Allowance, Extras};
 use super::roster::Due;
-use super::{Entry, Judged, Last, PageQuery, Roster, Taker};
+use super::{Ask, Entry, Glimpse, Judged, Last, PageQuery, Roster, Taker};
 use crate::probe::Memory;
 use crate::sample::Cause;
 use crate::schedule::{Clock, Seed, Step, StepWatch, Window};
@@ -70,7 +70,12 @@ impl Take for Taker {
         slot: Option<i64>,
         memory: Option<Memory>,
     ) -> BoxFuture<'a, Vec<Judged>> {
-        Box::pin(Self::take(self, &entry.point, &entry.selection, cause, slot, memory))
+        let ask = Ask {
+            point: &entry.point,
+            selection: &entry.selection,
+            glimpses: entry.glimpse == Glimpse::Gives,
+        };
+        Box::pin(Self::take(self, ask, cause, slot, memory))
     }
 
     fn believe_clock(&self, believed: bool) {
@@ -140,6 +145,8 @@ struct Done {
     repeats: u32,
     within: Duration,
     known_at: Option<DateTime<Utc>>,
+    /// The point that the run gave a glimpse of, and when.
+    glimpsed: Option<(PointKey, DateTime<Utc>)>,
 }
 
 struct Turn {
@@ -293,21 +300,28 @@ impl Sampler {
             let key = entry.point.key();
             let Remembered { memory, mark } = sink.memory(key);
             let judged = taker.take(&entry, cause, slot, memory).await;
-            let own = judged.iter().filter(|judged| judged.sample.probe == entry.point.probe);
-            let known = own.filter(|judged| judged.sample.measurements().is_some());
-            let known_at = known.map(|judged| judged.sample.taken_at).max();
+            let known = judged.iter().map(|judged| &judged.sample);
+            let known = known.filter(|sample| sample.measurements().is_some());
+            let (own, others): (Vec<_>, Vec<_>) =
+                known.partition(|sample| sample.probe == entry.point.probe);
+            let known_at = own.iter().map(|sample| sample.taken_at).max();
+            let glimpsed = others.first().map(|sample| {
+                (PointKey::new(&sample.target, sample.probe, sample.address), sample.taken_at)
+            });
             let repeats = sink.deliver(&entry, judged, mark).await;
             let repeats = if cause == Cause::Repeat { 0 } else { repeats };
             // The loop may have stopped; then nobody waits for this.
-            let _ = done
-                .send(Done { index, key, repeats, within: entry.repeat.within, known_at })
-                .await;
+            let within = entry.repeat.within;
+            let _ = done.send(Done { index, key, repeats, within, known_at, glimpsed }).await;
         });
     }
 
     fn finish(&self, turn: &mut Turn, done: &Done) {
         turn.in_flight -= 1;
         turn.roster.finish(done.index, done.key, done.known_at);
+        if let Some((key, at)) = done.glimpsed {
+            turn.roster.glimpsed(key, at);
+        }
         if done.repeats == 0 {
             return;
         }
@@ -341,7 +355,8 @@ impl Sampler {
             Order::Put(entries) => {
                 for (entry, last) in entries {
                     // What a known point misses is counted as it comes due.
-                    if !turn.roster.knows(entry.point.key()) {
+                    let has_slots = entry.glimpse != Glimpse::Takes;
+                    if has_slots && !turn.roster.knows(entry.point.key()) {
                         self.count_missed(&entry, last, now);
                     }
                     turn.roster.put(entry, &self.seed, last, now);
@@ -399,7 +414,14 @@ impl Sampler {
             ..PageQuery::default()
         };
         let entries = turn.roster.page(&query).into_iter().map(|(entry, _)| entry);
-        let entries: Vec<Entry> = entries.collect();
+        let entries: Vec<Entry> = entries
+            .filter_map(|entry| match (entry.glimpse, probe) {
+                // It comes with the one that gives it.
+                (Glimpse::Takes, None) => None,
+                (Glimpse::Takes, Some(_)) => turn.roster.giver_of(&entry.point),
+                (Glimpse::Apart | Glimpse::Gives, _) => Some(entry),
+            })
+            .collect();
         let (taker, sink) = (Arc::clone(&self.taker), Arc::clone(&self.sink));
         tokio::spawn(async move {
             let mut all = Vec::new();
@@ -408,6 +430,11 @@ impl Sampler {
                 let judged = taker.take(&entry, cause, None, memory).await;
                 all.extend(judged.iter().cloned());
                 sink.deliver(&entry, judged, mark).await;
+            }
+            // What is not asked for is left out, unless it alone says why there is nothing else.
+            let is_asked = |judged: &Judged| probe.is_none_or(|probe| probe == judged.sample.probe);
+            if all.iter().any(is_asked) {
+                all.retain(is_asked);
             }
             let _ = reply.send(all);
         });

@@ -45,6 +45,17 @@ pub struct Taker {
     pub clock_doubted: Arc<AtomicBool>,
 }
 
+/// What is to be sampled.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The point.
+    pub point: &'a Point,
+    /// What its samples are held to.
+    pub selection: &'a Selection,
+    /// Whether a glimpse of another probe's measurements is welcome.
+    pub glimpses: bool,
+}
+
 /// Why and for which slot a sample is taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Occasion {
@@ -53,22 +64,23 @@ pub(super) struct Occasion {
 }
 
 impl Taker {
-    /// Takes one sample of a point and judges it. Never fails: what went wrong is in the sample.
+    /// Takes one sample of a point and judges it, and a glimpse after it if there is one. Never
+    /// fails: what went wrong is in the sample.
     pub async fn take(
         &self,
-        point: &Point,
-        selection: &Selection,
+        ask: Ask<'_>,
         cause: Cause,
         slot: Option<i64>,
         memory: Option<Memory>,
     ) -> Vec<Judged> {
+        let Ask { point, selection, .. } = ask;
         let taken_at = self.clock.now();
         let began_in_doubt = self.is_clock_doubted();
         let occasion = Occasion { cause, slot };
         let inflight = self.metrics.inflight.with_label_values(&[point.probe.as_str()]);
         inflight.inc();
         // A task of its own, so that a panic on some peer's bytes stops one sample and no more.
-        let run = tokio::spawn(probe::run(self.job(point, memory, taken_at))).await;
+        let run = tokio::spawn(probe::run(self.job(ask, memory, taken_at))).await;
         inflight.dec();
         let run = run.unwrap_or_else(|error| {
             tracing::error!(target = %point.target.name, probe = %point.probe, %error, "a probe stopped short");
@@ -86,8 +98,13 @@ impl Taker {
                 if in_doubt {
                     doubt::blank(&mut sample);
                 }
+                let judgements = match (own, in_doubt) {
+                    (true, false) => selection.evaluate(&sample),
+                    (true, true) => selection.evaluate_undated(&sample),
+                    (false, in_doubt) => selection.evaluate_glimpse(&sample, !in_doubt),
+                };
                 let kept = if own { memory.take() } else { None };
-                self.judge(sample, selection, kept, in_doubt)
+                self.judged(sample, judgements, kept)
             })
             .collect()
     }
@@ -96,7 +113,8 @@ impl Taker {
         self.clock_doubted.load(Ordering::Relaxed)
     }
 
-    fn job(&self, point: &Point, memory: Option<Memory>, now: DateTime<Utc>) -> Job {
+    fn job(&self, ask: Ask<'_>, memory: Option<Memory>, now: DateTime<Utc>) -> Job {
+        let point = ask.point;
         let settings = Arc::clone(&point.target.settings);
         let budget = budget(point.probe, settings.timeout);
         let nanos = now.timestamp_nanos_opt().unwrap_or_default();
@@ -106,6 +124,7 @@ impl Taker {
             now,
             seed: self.seed.for_run(point.key(), nanos),
             dialer: Dialer::new(self.outside.clone(), settings, point.probe, budget),
+            glimpses: ask.glimpses,
         }
     }
 
@@ -130,17 +149,7 @@ impl Taker {
         }
     }
 
-    fn judge(
-        &self,
-        sample: Sample,
-        selection: &Selection,
-        memory: Option<Memory>,
-        in_doubt: bool,
-    ) -> Judged {
-        let judgements = match in_doubt {
-            true => selection.evaluate_undated(&sample),
-            false => selection.evaluate(&sample),
-        };
+    fn judged(&self, sample: Sample, judgements: Vec<Judgement>, memory: Option<Memory>) -> Judged {
         let verdict = match sample.outcome {
             Outcome::Unknown(_) => Verdict::Unknown,
             Outcome::Measured(_) => sample_verdict(&judgements),

@@ -182,6 +182,7 @@ fn entry_at(target: &str, probe: ProbeKind, address: Option<&str>, every: u64) -
         selection: Selection::default(),
         repeat: Repeat { samples: 3, agree: 2, within: Duration::from_secs(60) },
         freshness: Duration::from_secs(3600),
+        glimpse: Glimpse::Apart,
     }
 }
 
@@ -196,6 +197,93 @@ fn planned(entry: &Entry, from: DateTime<Utc>, to: DateTime<Utc>) -> Vec<i64> {
         .take_while(|slot| slot.due <= to)
         .map(|slot| slot.number)
         .collect()
+}
+
+fn of_shop(mut entry: Entry) -> Entry {
+    let mut target = Target::clone(&entry.point.target);
+    target.labels = Arc::new([("service".to_owned(), "shop".to_owned())].into());
+    entry.point.target = Arc::new(target);
+    entry
+}
+
+/// A site's http point and the tls point that lives by it.
+fn glimpsed(target: &str) -> [Entry; 2] {
+    let at = |probe, glimpse| Entry {
+        glimpse,
+        ..of_shop(entry_at(target, probe, Some("192.0.2.1"), 60))
+    };
+    [at(ProbeKind::Http, Glimpse::Gives), at(ProbeKind::Tls, Glimpse::Takes)]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_point_that_lives_by_glimpses_is_listed_and_never_sampled_itself() {
+    let rig = Rig::start(8);
+    let [http, tls] = glimpsed("https://a.test");
+    rig.put(http.clone(), None).await;
+    rig.put(tls.clone(), None).await;
+    sleep(Duration::from_secs(600)).await;
+    let (key, slots) = (http.point.key(), rig.fake.slots(http.point.key()));
+    assert!(slots.len() >= 9 && rig.fake.runs().iter().all(|run| run.key == key));
+    let page = rig.page(PageQuery { limit: 10, ..PageQuery::default() }).await;
+    let due: Vec<_> = page.iter().map(|(entry, due)| (entry.point.probe, *due)).collect();
+    assert_eq!(due[0].0, ProbeKind::Tls);
+    assert!(due.len() == 2 && due[0].1.is_some() && due[0].1 == due[1].1, "{due:?}");
+    // Asked for now, it is the other that runs, and only once.
+    for (probe, runs) in [(None, 1), (Some(ProbeKind::Tls), 1), (Some(ProbeKind::Http), 1)] {
+        let before = rig.fake.runs().len();
+        let (reply, answer) = oneshot::channel();
+        let target = "https://a.test".to_owned();
+        let order = Order::Now { target, probe, cause: Cause::Manual, reply };
+        rig.orders.send(order).await.expect("a loop");
+        answer.await.expect("an answer");
+        let new = &rig.fake.runs()[before..];
+        assert!(new.len() == runs && new.iter().all(|run| run.key == key), "{probe:?}: {new:?}");
+    }
+    // Nor after a deployment, nor as kin of another target's tls point.
+    let before = rig.fake.runs().len();
+    let (reply, points) = oneshot::channel();
+    let labels = [("service".to_owned(), "shop".to_owned())].into();
+    rig.orders.send(Order::Deployed { labels, reply }).await.expect("a loop");
+    assert_eq!(points.await, Ok(1));
+    rig.fake.repeats.store(1, Ordering::Relaxed);
+    let kin = of_shop(entry_at("https://b.test", ProbeKind::Tls, Some("192.0.2.2"), 60));
+    rig.put(kin.clone(), None).await;
+    sleep(Duration::from_secs(120)).await;
+    rig.fake.repeats.store(0, Ordering::Relaxed);
+    rig.orders.send(Order::Remove(vec![kin.point.key()])).await.expect("a loop");
+    let new = rig.fake.runs().split_off(before);
+    assert!(new.iter().any(|run| run.cause == Cause::Deploy), "{new:?}");
+    assert!(new.iter().any(|run| run.key == kin.point.key() && run.cause == Cause::Repeat));
+    assert!(new.iter().all(|run| run.key == key || run.key == kin.point.key()), "{new:?}");
+    // With a probe of its own it has due times of its own.
+    rig.put(Entry { glimpse: Glimpse::Apart, ..http }, None).await;
+    rig.put(Entry { glimpse: Glimpse::Apart, ..tls.clone() }, None).await;
+    sleep(Duration::from_secs(600)).await;
+    assert!(rig.fake.slots(tls.point.key()).len() >= 9);
+    let before = rig.fake.slots(tls.point.key()).len();
+    rig.put(tls.clone(), None).await;
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(rig.fake.slots(tls.point.key()).len(), before);
+    rig.end().await;
+}
+
+#[test]
+fn a_point_counts_as_covered_or_not_from_its_first_glimpse_on() {
+    let mut roster = Roster::default();
+    let [http, tls] = glimpsed("https://a.test");
+    let key = tls.point.key();
+    for entry in [http, tls] {
+        roster.put(entry, &SEED, None, epoch());
+    }
+    let of_tls = |roster: &Roster, seconds| {
+        let freshness = roster.freshness(epoch() + TimeDelta::seconds(seconds));
+        let of_tls = freshness[ProbeKind::Tls as usize];
+        (of_tls.fresh, of_tls.points)
+    };
+    assert_eq!(of_tls(&roster, 9000), (0, 0), "a site without https has nothing to cover");
+    roster.glimpsed(key, epoch() + TimeDelta::seconds(9000));
+    assert_eq!(of_tls(&roster, 9001), (1, 1));
+    assert_eq!(of_tls(&roster, 20_000), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,6 +26,15 @@ impl Endpoint {
         self.port.unwrap_or_else(|| self.scheme.map_or(443, Scheme::default_port))
     }
 
+    /// Whether a client of the web comes to this host and port by https.
+    pub fn is_https(&self) -> bool {
+        match self.scheme {
+            Some(Scheme::Https | Scheme::Tls) => true,
+            Some(Scheme::Http | Scheme::StartTls(_)) => false,
+            None => self.port != Some(80),
+        }
+    }
+
     /// The STARTTLS dialogue to hold before the handshake, if any.
     pub fn starttls(&self) -> Option<StartTls> {
         match self.scheme {
@@ -305,6 +314,18 @@ pub enum EndpointError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_of_the_web_comes_by_https_unless_it_is_told_otherwise() {
+        let is_https = |text: &str| text.parse::<Endpoint>().expect(text).is_https();
+        for text in ["a.test", "a.test:8443", "https://a.test:80", "192.0.2.1", "tls://a.test:993"]
+        {
+            assert!(is_https(text), "{text}");
+        }
+        for text in ["a.test:80", "http://a.test", "http://a.test:443", "starttls+smtp://a.test"] {
+            assert!(!is_https(text), "{text}");
+        }
+    }
 
     #[test]
     fn every_form_of_the_contract_is_read_and_written_as_given() {

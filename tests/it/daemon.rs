@@ -254,7 +254,7 @@ fn targets(daemon: &Daemon) -> Vec<serde_json::Value> {
     page["targets"].as_array().expect("a list").clone()
 }
 
-fn reload(daemon: &Daemon, config: &str) {
+pub fn reload(daemon: &Daemon, config: &str) {
     std::fs::write(daemon.folder.join("secchi.yaml"), config).expect("a config");
     let (status, body) = http("POST", daemon.port, "/-/reload", &[], "").expect("an answer");
     assert_eq!(status, 200, "{body}");

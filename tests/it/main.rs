@@ -25,6 +25,8 @@ mod discovery;
 mod faults;
 /// `secchi check` as a gate: SARIF, JUnit, baseline, exceptions, targets of a config.
 mod gate;
+/// Certificates judged by the handshakes of the http probe.
+mod glimpse;
 /// Peers that lie, drip and shout.
 mod hostile;
 /// The daemon beside the real Alertmanager and Prometheus.

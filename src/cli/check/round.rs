@@ -16,7 +16,7 @@ use crate::daemon::{self, Bounds};
 use crate::inventory::{Resolver, fixed_addresses, points};
 use crate::probe::dial::{Outside, Resolve};
 use crate::sample::Cause;
-use crate::sampler::{Judged, Pacing, Taker};
+use crate::sampler::{Ask, Judged, Pacing, Taker};
 use crate::schedule::{Buckets, Budget, Rate, SystemClock};
 use crate::target::{Host, Point, ProbeKind};
 use crate::telemetry::Metrics;
@@ -71,13 +71,13 @@ impl<'a> Round<'a> {
 
     async fn repeatedly(&self, job: Job<'_>, progress: &Progress) -> Vec<Judged> {
         let (mut all, mut memory) = (Vec::new(), None);
+        // Only what was asked for is answered: a glimpse is the daemon's.
+        let ask = Ask { point: &job.point, selection: &job.target.selection, glimpses: false };
         for nth in 0..self.often.samples {
             if nth > 0 {
                 sleep(self.often.interval).await;
             }
-            let rules = &job.target.selection;
-            let judged =
-                self.taker.take(&job.point, rules, Cause::Manual, None, memory.clone()).await;
+            let judged = self.taker.take(ask, Cause::Manual, None, memory.clone()).await;
             memory = judged.iter().find_map(|judged| judged.memory.clone()).or(memory);
             all.extend(judged);
             progress.step();

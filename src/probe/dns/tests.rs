@@ -113,6 +113,7 @@ impl Asked {
             now: self.now,
             seed: self.seed,
             dialer,
+            glimpses: false,
         })
         .await
     }

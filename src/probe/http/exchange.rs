@@ -3,7 +3,8 @@
 use std::error::Error as _;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -20,10 +21,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use url::{Position, Url};
 
+use crate::probe::Observation;
 use crate::probe::dial::Dialer;
+use crate::probe::tls::glimpse;
 use crate::probe::trust::{self, Anchors, Verdict, WEAK_SIGNATURE};
-use crate::sample::{Reason, Unknown};
-use crate::target::Host;
+use crate::sample::{Outcome, Reason, Unknown};
+use crate::target::{Host, ProbeKind};
 
 use super::fields::Fields;
 use super::handshake::{Secured, of_stream, secure};
@@ -51,6 +54,9 @@ pub(super) struct Question<'a> {
     pub(super) anchors: &'a Anchors,
     /// When the certificate must be valid.
     pub(super) now: DateTime<Utc>,
+    /// Where what the handshake tells of TLS goes, if it is wanted: it holds whatever becomes of
+    /// the request.
+    pub(super) glimpse: Option<&'a OnceLock<Observation>>,
 }
 
 /// What came back.
@@ -92,9 +98,10 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
     let (head, trust) = if question.url.scheme() == "https" {
         let name = ServerName::try_from(question.server_name.to_owned())
             .map_err(|error| Unknown::new(Reason::LocalError, error.to_string()))?;
-        let secured = secure(connection, name).await?;
+        let mut secured = secure(connection, name).await?;
         timings.tls = clock.lap();
-        let trust = judge(&secured, question);
+        secured.handshake.duration = Duration::from_secs_f64(timings.tls);
+        let trust = judge(&secured, question, clock.start.elapsed());
         let head = if secured.is_h2 {
             speak_h2(secured.stream, question).await?
         } else {
@@ -109,18 +116,38 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
     Ok(Answer { address, head, trust, timings })
 }
 
-fn judge(secured: &Secured, question: &Question<'_>) -> Verdict {
+/// Whether the peer is to be trusted; `took` is how long it was until its handshake was done.
+fn judge(secured: &Secured, question: &Question<'_>, took: Duration) -> Verdict {
     let Question { anchors, server_name, now, .. } = *question;
-    let Some((judgement, _)) = trust::judge(&secured.served, anchors, server_name, now) else {
+    let handshake = &secured.handshake;
+    let read = handshake.served.read();
+    let judged = trust::judge(&handshake.served, &read, anchors, server_name, now);
+    let Some((mut judgement, staple)) = judged else {
         return Verdict::Untold(Unknown::new(
             Reason::TlsError,
             "a certificate that cannot be read",
         ));
     };
-    match judgement.verdict() {
-        Verdict::Trusted if !secured.is_proven => Verdict::Untrusted(WEAK_SIGNATURE),
+    let verdict = match judgement.verdict() {
+        Verdict::Trusted if handshake.is_forged => Verdict::Untrusted(WEAK_SIGNATURE),
         verdict => verdict,
+    };
+    if let Some(place) = question.glimpse.filter(|place| place.get().is_none()) {
+        if handshake.is_forged {
+            judgement.disown();
+        }
+        if let Some(facts) = glimpse(handshake, &read, judgement, staple) {
+            // Nobody else fills it meanwhile: requests go one after the other.
+            let _ = place.set(Observation {
+                probe: ProbeKind::Tls,
+                address: Some(question.address),
+                outcome: Outcome::Measured(facts),
+                duration: took,
+                connections: 0,
+            });
+        }
     }
+    verdict
 }
 
 async fn speak_h1<S>(stream: S, question: &Question<'_>) -> Result<Head, Unknown>

@@ -8,7 +8,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::probe::dial::{Connection, of_io};
-use crate::probe::trust::{Served, Witness};
+use crate::probe::tls::{Handshake, collect};
+use crate::probe::trust::Witness;
 use crate::sample::{Reason, Unknown};
 
 /// A connection after its handshake.
@@ -18,10 +19,8 @@ pub(super) struct Secured {
     pub(super) stream: TlsStream<Connection>,
     /// Whether `h2` was agreed on.
     pub(super) is_h2: bool,
-    /// The certificates shown, and what was stapled to them.
-    pub(super) served: Served,
-    /// Whether the peer proved that the leaf is its own.
-    pub(super) is_proven: bool,
+    /// What the handshake came to, the certificates shown among it.
+    pub(super) handshake: Handshake,
 }
 
 /// Shakes hands over `connection`, offering `h2` and `http/1.1`, no resumption.
@@ -38,9 +37,8 @@ pub(super) async fn secure(
         .await
         .map_err(|error| of_stream(&error))?;
     let (_, session) = stream.get_ref();
-    let is_h2 = session.alpn_protocol() == Some(b"h2");
-    let seen = witness.seen();
-    Ok(Secured { is_h2, served: seen.served, is_proven: !seen.is_forged, stream })
+    let handshake = collect(session, &witness);
+    Ok(Secured { is_h2: handshake.alpn.as_deref() == Some(b"h2"), handshake, stream })
 }
 
 /// The reason behind a stream's failure, in the handshake or after it.

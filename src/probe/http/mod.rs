@@ -66,8 +66,8 @@ pub async fn run(mut job: Job) -> Run {
         Some(url) => Some(walker.walk(url, end).await),
         None => None,
     };
-    let seen =
-        Seen { own: job.point.target.endpoint.host.clone(), hops: walker.into_hops(), http, https };
+    let (hops, glimpse) = walker.into_seen();
+    let seen = Seen { own: job.point.target.endpoint.host.clone(), hops, http, https };
     let (duration, connections) = (start.elapsed(), job.dialer.connections());
     let outcome = match seen.silence() {
         Some(unknown) => Outcome::Unknown(unknown),
@@ -80,5 +80,5 @@ pub async fn run(mut job: Job) -> Run {
         duration,
         connections,
     };
-    Run { observations: vec![observation], memory: None }
+    Run { observations: [observation].into_iter().chain(glimpse).collect(), memory: None }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use crate::probe::Job;
 use crate::probe::dial::{Contact, DialError, Purpose};
 use crate::probe::trust::Anchors;
+use crate::probe::{Job, Observation};
 use crate::sample::{Reason, Unknown};
 use crate::target::{Endpoint, Host, Scheme};
 
@@ -87,18 +88,20 @@ pub(super) struct Walker<'a> {
     anchors: Anchors,
     resolved: HashMap<Host, IpAddr>,
     hops: Vec<Hop>,
+    glimpse: OnceLock<Observation>,
 }
 
 impl<'a> Walker<'a> {
     /// A walker that dials the target's own host at `own`.
     pub(super) async fn new(job: &'a Job, own: IpAddr, agent: &'a str) -> Self {
         let anchors = Anchors::load(&job.point.target.settings).await;
-        Self { job, agent, own, anchors, resolved: HashMap::new(), hops: Vec::new() }
+        let (resolved, hops, glimpse) = (HashMap::new(), Vec::new(), OnceLock::new());
+        Self { job, agent, own, anchors, resolved, hops, glimpse }
     }
 
-    /// Every hop so far.
-    pub(super) fn into_hops(self) -> Vec<Hop> {
-        self.hops
+    /// Every hop so far, and what the target's own handshake told of TLS.
+    pub(super) fn into_seen(self) -> (Vec<Hop>, Option<Observation>) {
+        (self.hops, self.glimpse.into_inner())
     }
 
     /// Walks from `start` until `deadline`.
@@ -148,6 +151,9 @@ impl<'a> Walker<'a> {
         let target = &self.job.point.target;
         let named =
             target.settings.server_name.as_deref().filter(|_| *host == target.endpoint.host);
+        // Of another host or port, a handshake says nothing of the target's.
+        let is_own = *host == target.endpoint.host
+            && url.port_or_known_default() == Some(target.endpoint.port_or_default());
         let question = Question {
             url,
             host,
@@ -156,6 +162,7 @@ impl<'a> Walker<'a> {
             agent: self.agent,
             anchors: &self.anchors,
             now: self.job.now,
+            glimpse: (self.job.glimpses && is_own).then_some(&self.glimpse),
         };
         exchange::ask(&self.job.dialer, &question).await
     }

@@ -31,19 +31,21 @@ pub(super) struct Offer<'a> {
 
 /// What it came to. A handshake that failed late still shows what came before.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Handshake {
+pub(in crate::probe) struct Handshake {
     pub(super) version: Option<Version>,
     pub(super) suite: Option<u16>,
     pub(super) group: Option<u16>,
-    pub(super) alpn: Option<Vec<u8>>,
-    pub(super) served: Served,
+    pub(in crate::probe) alpn: Option<Vec<u8>>,
+    pub(in crate::probe) served: Served,
     pub(super) scheme: Option<u16>,
     /// Whether the peer asked for a client certificate.
     pub(super) asked: bool,
     /// Whether it broke off for want of one.
     pub(super) insisted: bool,
+    /// Whether it was not signed by the leaf's key.
+    pub(in crate::probe) is_forged: bool,
     /// How long it took, from the hello to the end.
-    pub(super) duration: Duration,
+    pub(in crate::probe) duration: Duration,
     /// Why it was not finished.
     pub(super) failure: Option<Failure>,
 }
@@ -174,7 +176,8 @@ fn failure_of(error: &std::io::Error) -> Failure {
     }
 }
 
-fn collect(tls: &ClientConnection, witness: &Witness) -> Handshake {
+/// What a handshake with this witness has come to so far.
+pub(in crate::probe) fn collect(tls: &ClientConnection, witness: &Witness) -> Handshake {
     let seen = witness.seen();
     Handshake {
         version: tls.protocol_version().and_then(|v| Version::from_code(u16::from(v))),
@@ -184,6 +187,7 @@ fn collect(tls: &ClientConnection, witness: &Witness) -> Handshake {
         served: seen.served,
         scheme: seen.scheme,
         asked: seen.asked,
+        is_forged: seen.is_forged,
         ..Handshake::default()
     }
 }

@@ -4,11 +4,14 @@
 //! (`reader`, `messages`) are coded here, since no library speaks SSLv2 to TLS 1.1 any more.
 //! Every hello comes to an `outcome`, and the `board` decides what is offered, absent or
 //! unknown. `handshake` is rustls with a witness that accepts and remembers. `report` turns what
-//! was seen into measurements, its certificates judged by `probe/trust` at the job's time. Only `walk`, `line` and `handshake` touch the network.
+//! was seen into measurements, its `certificates` judged by `probe/trust` at the job's time. Only `walk`, `line` and `handshake` touch the network.
+//! A `glimpse` is what the handshake of another probe tells of all this.
 
 mod board;
+mod certificates;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod glimpse;
 mod handshake;
 mod hello;
 mod line;
@@ -36,6 +39,9 @@ use super::{Job, Observation, Run};
 use line::Line;
 use report::{Frame, measure};
 use walk::walk;
+
+pub(super) use glimpse::glimpse;
+pub(super) use handshake::{Handshake, collect};
 
 /// Takes one sample.
 pub async fn run(job: Job) -> Run {

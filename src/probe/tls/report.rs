@@ -4,15 +4,17 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use crate::probe::trust::certificate::{Facts, facts, fingerprint, parse};
-use crate::probe::trust::{self, Anchors, Judgement, Served, Staple};
+use crate::probe::trust::certificate::fingerprint;
+use crate::probe::trust::{self, Anchors, Served};
 use crate::sample::{Measurements, Path, Reason, Unknown};
 
 use super::board::Presence;
+use super::certificates::{self, Judged};
+use super::handshake::Handshake;
 use super::hello::ssl2_cipher;
-use super::names::{self, Kinds};
+use super::names;
 use super::suites;
 use super::vulnerabilities::vulnerabilities;
 use super::walk::Seen;
@@ -54,17 +56,22 @@ pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unk
     versions(&mut facts, seen);
     witnesses(&mut facts, seen);
     choices(&mut facts, seen);
-    negotiated(&mut facts, seen, frame);
+    negotiated(&mut facts, &seen.handshake, frame.offered_alpn);
     extensions(&mut facts, seen);
     client_auth(&mut facts, seen);
     certificates(&mut facts, seen, frame);
     vulnerabilities(&mut facts, seen);
+    unasked(&mut facts);
+    Ok(facts)
+}
+
+/// Whatever has not been spoken of.
+pub(super) fn unasked(facts: &mut Measurements) {
     for key in KEYS {
         if facts.fact(key).is_none() {
             facts.set_unknown(*key, Reason::NotObserved);
         }
     }
-    Ok(facts)
 }
 
 fn versions(facts: &mut Measurements, seen: &Seen) {
@@ -145,8 +152,8 @@ impl Sets {
     }
 }
 
-fn negotiated(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
-    let real = &seen.handshake;
+/// What a handshake came to that a current client makes.
+pub(super) fn negotiated(facts: &mut Measurements, real: &Handshake, offered_alpn: bool) {
     let failure = real.failure.as_ref().filter(|_| !real.insisted).map(|f| f.unknown());
     match (real.version, real.suite) {
         (Some(version), Some(suite)) => {
@@ -174,7 +181,7 @@ fn negotiated(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
         }
     }
     match (&failure, &real.alpn) {
-        _ if !frame.offered_alpn => facts.set_unknown("alpn", Reason::NotApplicable),
+        _ if !offered_alpn => facts.set_unknown("alpn", Reason::NotApplicable),
         (Some(why), None) => facts.set_unknown("alpn", why.clone()),
         (None, None) => facts.set("alpn", [""; 0]),
         (_, Some(chosen)) => {
@@ -252,19 +259,10 @@ fn client_auth(facts: &mut Measurements, seen: &Seen) {
     }
 }
 
-/// One served chain, read and judged.
-struct Judged<'a> {
-    served: &'a Served,
-    leaf: Facts,
-    chain: Vec<Facts>,
-    judgement: Judgement,
-    staple: Option<Staple>,
-}
-
+/// Every chain that was served, what a current client sees first.
 fn certificates(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
     if let Some((kinds, why)) = &seen.missing_kind {
-        let member = if *kinds == Kinds::Rsa { "rsa" } else { "ec" };
-        facts.set_unknown(Path::of("certificates").member(member).to_string(), why.clone());
+        certificates::lacks(facts, *kinds, why.clone());
     }
     let mut judged: Vec<Judged<'_>> =
         seen.chains.iter().filter_map(|served| judge(served, frame)).collect();
@@ -275,97 +273,14 @@ fn certificates(facts: &mut Measurements, seen: &Seen, frame: Frame<'_>) {
         }
         return;
     }
-    // What a current client sees comes first among those of one key type.
     judged.sort_by_key(|judged| judged.served.certificates != seen.handshake.served.certificates);
-    staple(facts, &judged[0]);
-    judged.sort_by(|a, b| a.leaf.key_type.cmp(&b.leaf.key_type));
-    judged.dedup_by(|later, first| {
-        let same = later.leaf.key_type == first.leaf.key_type;
-        if same && later.leaf.sha256 != first.leaf.sha256 {
-            let path = Path::of("certificates").member(&first.leaf.key_type);
-            facts.set_unknown(path.to_string(), Reason::Inconsistent);
-        }
-        same
-    });
-    for judged in &judged {
-        let leaf = Path::of("certificates").member(&judged.leaf.key_type);
-        if judged.judgement.reason.is_none() {
-            let why = judged.judgement.untold.clone();
-            let why = why.unwrap_or_else(|| Reason::NotApplicable.into());
-            facts.set_unknown(leaf.join("reason").to_string(), why);
-        }
-    }
-    let list: Vec<Value> = judged.iter().map(certificate).collect();
-    facts.set("certificates", list);
-    let badness = |judged: &&Judged<'_>| {
-        let j = &judged.judgement;
-        let rank = [Some(false), None, Some(true)].iter().position(|t| *t == j.trusted);
-        (rank, j.hostname_matches, !j.incomplete, j.order_ok, usize::MAX - j.extra)
-    };
-    if let Some(worst) = judged.iter().min_by_key(badness) {
-        facts.set("chain", &worst.judgement);
-        match &worst.judgement.untold {
-            Some(why) => {
-                facts.set_unknown("chain.trusted", why.clone());
-                facts.set_unknown("chain.reason", why.clone());
-            }
-            None if worst.judgement.reason.is_none() => {
-                facts.set_unknown("chain.reason", Reason::NotApplicable);
-            }
-            None => {}
-        }
-    }
+    certificates::state(facts, judged);
 }
 
 fn judge<'a>(served: &'a Served, frame: Frame<'_>) -> Option<Judged<'a>> {
-    let list = &served.certificates;
-    let read = |der: &Vec<u8>| parse(der).map(|certificate| facts(der, &certificate));
-    let (judgement, staple) = trust::judge(served, frame.anchors, frame.name, frame.now)?;
-    Some(Judged {
-        served,
-        leaf: read(&list[0])?,
-        chain: list[1..].iter().take(MAX_CHAIN).filter_map(read).collect(),
-        judgement,
-        staple,
-    })
-}
-
-fn certificate(judged: &Judged<'_>) -> Value {
-    let object = |value: Value| match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    };
-    let mut map = object(serde_json::to_value(&judged.leaf).unwrap_or_default());
-    map.extend(object(serde_json::to_value(&judged.judgement).unwrap_or_default()));
-    map.insert("chain".to_owned(), json!(judged.chain));
-    Value::Object(map)
-}
-
-fn staple(facts: &mut Measurements, judged: &Judged<'_>) {
-    match &judged.staple {
-        None => {
-            let none =
-                json!({"present": false, "status": null, "matches": null, "next_update": null});
-            facts.set("ocsp_staple", none);
-            for key in ["status", "matches", "next_update"] {
-                facts.set_unknown(format!("ocsp_staple.{key}"), Reason::NotApplicable);
-            }
-        }
-        Some(staple) => {
-            facts.set(
-                "ocsp_staple",
-                json!({
-                    "present": true,
-                    "status": staple.status,
-                    "matches": staple.matches,
-                    "next_update": staple.next_update,
-                }),
-            );
-            if staple.next_update.is_none() {
-                facts.set_unknown("ocsp_staple.next_update", Reason::NotApplicable);
-            }
-        }
-    }
+    let read = served.read();
+    let (judgement, staple) = trust::judge(served, &read, frame.anchors, frame.name, frame.now)?;
+    Judged::new(served, &read, judgement, staple)
 }
 
 fn why_no_certificate(seen: &Seen) -> Unknown {
@@ -405,5 +320,3 @@ const KEYS: &[&str] = &[
     "vulnerabilities",
     "witnesses",
 ];
-
-const MAX_CHAIN: usize = 32;

@@ -16,7 +16,7 @@ use crate::sample::{Reason, Unknown};
 
 use super::PROVIDER;
 use super::anchors::Anchors;
-use super::certificate::{covers, facts, parse, signature_name};
+use super::certificate::{covers, facts, signature_name};
 
 /// The judgement of one chain, as CONTRACT §tls writes it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,24 +33,23 @@ pub(crate) struct Judgement {
     pub(crate) untold: Option<Unknown>,
 }
 
-/// Judges a chain, leaf first. `None` if the leaf cannot be read.
+/// Judges a chain, leaf first, of which `certificates` could be read. `None` if the leaf could not.
 pub(crate) fn judge(
     served: &[Vec<u8>],
+    certificates: &[&X509Certificate<'_>],
     anchors: &Anchors,
     name: &str,
     now: DateTime<Utc>,
 ) -> Option<Judgement> {
-    let certificates: Vec<X509Certificate<'_>> =
-        served.iter().map_while(|der| parse(der)).collect();
     let leaf = certificates.first()?;
-    let shape = Shape::of(&certificates);
-    let trust = trust(served, &certificates, &shape, anchors, now);
+    let shape = Shape::of(certificates);
+    let trust = trust(served, certificates, &shape, anchors, now);
     let (trusted, reason, untold) = match trust {
         Verdict::Trusted => (Some(true), None, None),
         Verdict::Untrusted(reason) => (Some(false), Some(reason), None),
         Verdict::Untold(why) => (None, None, Some(why)),
     };
-    let in_order = certificates.windows(2).all(|pair| certifies(&pair[1], &pair[0]));
+    let in_order = certificates.windows(2).all(|pair| certifies(pair[1], pair[0]));
     Some(Judgement {
         trusted,
         reason,
@@ -58,7 +57,7 @@ pub(crate) fn judge(
         order_ok: in_order && certificates.len() == served.len(),
         extra: served.len() - shape.path.len(),
         incomplete: reason == Some(INCOMPLETE),
-        root_sent: certificates.iter().skip(1).any(is_self_issued),
+        root_sent: certificates.iter().skip(1).any(|certificate| is_self_issued(certificate)),
         untold,
     })
 }
@@ -85,6 +84,16 @@ impl Judgement {
         }
     }
 
+    /// The handshake was not signed by the leaf's key: whatever it is worth, the peer has no part
+    /// in it.
+    pub(crate) fn disown(&mut self) {
+        if self.trusted != Some(false) {
+            self.trusted = Some(false);
+            self.reason = Some(WEAK_SIGNATURE);
+            self.untold = None;
+        }
+    }
+
     /// The issuer took it back, whatever else is to be said of it.
     pub(super) fn revoke(&mut self) {
         self.trusted = Some(false);
@@ -100,13 +109,12 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(certificates: &[X509Certificate<'_>]) -> Self {
+    fn of(certificates: &[&X509Certificate<'_>]) -> Self {
         let mut path = vec![0];
         let mut top = 0;
-        while !is_self_issued(&certificates[top]) {
-            let next = (0..certificates.len()).find(|&at| {
-                !path.contains(&at) && certifies(&certificates[at], &certificates[top])
-            });
+        while !is_self_issued(certificates[top]) {
+            let next = (0..certificates.len())
+                .find(|&at| !path.contains(&at) && certifies(certificates[at], certificates[top]));
             let Some(next) = next else { break };
             path.push(next);
             top = next;
@@ -117,12 +125,12 @@ impl Shape {
 
 fn trust(
     served: &[Vec<u8>],
-    certificates: &[X509Certificate<'_>],
+    certificates: &[&X509Certificate<'_>],
     shape: &Shape,
     anchors: &Anchors,
     now: DateTime<Utc>,
 ) -> Verdict {
-    let leaf = &certificates[0];
+    let leaf = certificates[0];
     // A leaf that is itself an anchor needs no path; rustls would refuse it as a CA.
     if anchors.keys_of(leaf.subject().as_raw()).any(|key| key == leaf.public_key().raw) {
         return match dates(leaf, now) {
@@ -200,17 +208,17 @@ fn date_reason(error: &Error) -> Option<&'static str> {
 
 fn why(
     error: &Error,
-    certificates: &[X509Certificate<'_>],
+    certificates: &[&X509Certificate<'_>],
     shape: &Shape,
     anchors: &Anchors,
 ) -> Verdict {
     let Error::InvalidCertificate(error) = error else {
         return Verdict::Untold(Unknown::new(Reason::LocalError, error.to_string()));
     };
-    let on_path: Vec<_> = shape.path.iter().map(|&at| &certificates[at]).collect();
+    let on_path: Vec<_> = shape.path.iter().map(|&at| certificates[at]).collect();
     let weak = on_path.iter().any(|c| has_weak_signature(c))
         || on_path.iter().skip(1).any(|c| has_weak_rsa_key(c));
-    let lone = is_self_issued(&certificates[0]);
+    let lone = is_self_issued(certificates[0]);
     #[allow(deprecated, reason = "rustls still maps to these from older webpki errors")]
     match error {
         CertificateError::Revoked => Verdict::Untrusted(REVOKED),
@@ -240,12 +248,12 @@ fn why(
 /// No path was found. Whether the issuer that is missing is an intermediate or a root cannot be
 /// seen in what was not sent; these are the signs.
 fn missing_issuer(
-    certificates: &[X509Certificate<'_>],
+    certificates: &[&X509Certificate<'_>],
     shape: &Shape,
     anchors: &Anchors,
 ) -> &'static str {
     let top = shape.path.last().copied().unwrap_or(0);
-    let last = &certificates[top];
+    let last = certificates[top];
     if is_self_issued(last) {
         return if top == 0 { SELF_SIGNED } else { UNKNOWN_ISSUER };
     }
@@ -307,6 +315,7 @@ mod tests {
     use crate::target::{Settings, TextFile};
     use crate::testing::{Authority, authority};
 
+    use super::super::certificate::parse;
     use super::*;
 
     fn leaf_params() -> CertificateParams {
@@ -329,6 +338,16 @@ mod tests {
         let text: String = roots.iter().map(|root| root.pem()).collect();
         let file = TextFile { path: "ca.pem".into(), text: text.into() };
         Anchors::new(&Settings { ca_file: Some(file), ..Settings::default() })
+    }
+
+    fn judge(
+        served: &[Vec<u8>],
+        anchors: &Anchors,
+        name: &str,
+        now: DateTime<Utc>,
+    ) -> Option<Judgement> {
+        let read: Vec<_> = served.iter().map_while(|der| parse(der)).collect();
+        super::judge(served, &read.iter().collect::<Vec<_>>(), anchors, name, now)
     }
 
     fn judged(served: &[Vec<u8>], roots: &[&Authority], day: &str) -> Judgement {

@@ -16,6 +16,7 @@ use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use x509_parser::certificate::X509Certificate;
 
 pub(crate) use anchors::Anchors;
 pub(crate) use chain::{Judgement, Verdict, WEAK_SIGNATURE};
@@ -36,15 +37,25 @@ pub(crate) struct Served {
     pub(crate) staple: Option<Vec<u8>>,
 }
 
-/// Judges what was served, with what was stapled to it. `None` if the leaf cannot be read.
+impl Served {
+    /// The certificates, each as far as it can be read.
+    pub(crate) fn read(&self) -> Vec<Option<X509Certificate<'_>>> {
+        self.certificates.iter().map(|der| certificate::parse(der)).collect()
+    }
+}
+
+/// Judges what was served and `read`, with what was stapled to it. `None` if the leaf cannot be
+/// read.
 pub(crate) fn judge(
     served: &Served,
+    read: &[Option<X509Certificate<'_>>],
     anchors: &Anchors,
     name: &str,
     now: DateTime<Utc>,
 ) -> Option<(Judgement, Option<Staple>)> {
     let list = &served.certificates;
-    let mut judgement = chain::judge(list, anchors, name, now)?;
+    let readable: Vec<&X509Certificate<'_>> = read.iter().map_while(Option::as_ref).collect();
+    let mut judgement = chain::judge(list, &readable, anchors, name, now)?;
     let staple =
         served.staple.as_deref().and_then(|staple| ocsp::judge(staple, list, anchors, now));
     if staple.as_ref().is_some_and(|staple| staple.proves_revoked) {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chrono::{Datelike, NaiveDate};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 /// A CA and what it issues, as PEM files of a folder.
@@ -29,10 +30,17 @@ impl Pki {
 
     /// Issues a leaf; gives the files of certificate and key.
     pub fn leaf(&self, name: &str, last_year: i32) -> (PathBuf, PathBuf) {
+        let last = NaiveDate::from_ymd_opt(last_year, 1, 1).expect("a date");
+        self.leaf_until(name, last)
+    }
+
+    /// The same, valid until the day begins.
+    pub fn leaf_until(&self, name: &str, last: NaiveDate) -> (PathBuf, PathBuf) {
+        let (month, day) = (last.month() as u8, last.day() as u8);
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("params");
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = date_time_ymd(2024, 1, 1);
-        params.not_after = date_time_ymd(last_year, 1, 1);
+        params.not_after = date_time_ymd(last.year(), month, day);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let files =

@@ -165,6 +165,7 @@ pub(super) struct Lab {
     pub(super) settings: Settings,
     pub(super) outside: Outside,
     pub(super) budget: Duration,
+    pub(super) glimpses: bool,
 }
 
 impl Lab {
@@ -179,6 +180,7 @@ impl Lab {
             settings: Settings { connect_to, ..Settings::default() },
             outside: Unbounded::outside(),
             budget: Duration::from_secs(10),
+            glimpses: false,
         }
     }
 
@@ -192,7 +194,14 @@ impl Lab {
         self
     }
 
+    /// As the daemon takes it where no tls probe looks.
+    pub(super) fn glimpsing(mut self) -> Self {
+        self.glimpses = true;
+        self
+    }
+
     pub(super) async fn run(self) -> Run {
+        let glimpses = self.glimpses;
         let settings = Arc::new(self.settings);
         let mut target = Target::new(self.target.parse().expect("a target"));
         target.settings = Arc::clone(&settings);
@@ -200,7 +209,7 @@ impl Lab {
         let point = Point { target: Arc::new(target), probe: ProbeKind::Http, address };
         let dialer = Dialer::new(self.outside, settings, ProbeKind::Http, self.budget);
         let now = "2026-11-22T00:00:00Z".parse().expect("a date");
-        run(Job { point, memory: None, now, seed: 1, dialer }).await
+        run(Job { point, memory: None, now, seed: 1, dialer, glimpses }).await
     }
 
     /// The measurements as JSON.

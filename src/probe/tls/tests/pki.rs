@@ -63,7 +63,7 @@ fn a_staple_is_held_to_leaf_issuer_and_time() {
     let far = "2200-01-01T00:00:00Z".parse().expect("a time");
     let judge = |response: &[u8], served: &[Vec<u8>], at| {
         let served = Served { certificates: served.to_vec(), staple: Some(response.to_vec()) };
-        trust::judge(&served, &anchors, "a.test", at).expect("readable")
+        trust::judge(&served, &served.read(), &anchors, "a.test", at).expect("readable")
     };
     let until = judge(&good, &served, far).1.and_then(|staple| staple.next_update);
     let until: chrono::DateTime<chrono::Utc> =
@@ -136,7 +136,8 @@ fn a_signature_over_sha1_is_weak_whoever_made_it() {
     // OpenSSL stamps its own clock; in fifty years it is between the dates.
     let then = now() + chrono::TimeDelta::days(18_000);
     let served = Served { certificates: vec![der(&read("l.pem"))], staple: None };
-    let (judgement, _) = trust::judge(&served, &anchors, "leaf", then).expect("readable");
+    let (judgement, _) =
+        trust::judge(&served, &served.read(), &anchors, "leaf", then).expect("readable");
     assert_eq!(judgement.trusted, Some(false));
     // rustls refuses version 1 outright; OpenSSL 3.0 makes one where no extension is asked for.
     assert!(
