@@ -1,6 +1,6 @@
 //! The roster: every sampling point with its plan, and when it is due.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +15,14 @@ use crate::rules::Selection;
 use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
 use crate::target::{Point, PointKey, ProbeKind, Target};
 
-/// One point as the roster holds it: about 100 bytes, a million of them are to fit.
+/// One point as the roster holds it: 80 bytes, for a million of them are to fit.
 struct Place {
     point: Point,
     how: Arc<How>,
     key: PointKey,
-    next: Option<Slot>,
-    last_slot: Option<i64>,
+    next: Next,
+    /// [`NEVER`] before the first.
+    last_slot: i64,
     /// Unix seconds: when something was measured last, else since when the point is sampled;
     /// [`NEVER`] where no glimpse has come yet.
     fresh_at: i64,
@@ -45,6 +46,34 @@ impl Place {
             freshness: *freshness,
             glimpse: *glimpse,
         }
+    }
+}
+
+/// The next slot, packed.
+#[derive(Clone, Copy)]
+struct Next {
+    /// Nanoseconds since 1970; [`NEVER`] where nothing is due.
+    due: i64,
+    number: i64,
+}
+
+impl Next {
+    fn of(slot: Option<Slot>) -> Self {
+        slot.map_or_else(Self::default, |Slot { number, due }| Self {
+            due: due.timestamp_nanos_opt().unwrap_or(i64::MAX),
+            number,
+        })
+    }
+
+    fn slot(self) -> Option<Slot> {
+        let due = DateTime::from_timestamp_nanos(self.due);
+        (self.due != NEVER).then_some(Slot { number: self.number, due })
+    }
+}
+
+impl Default for Next {
+    fn default() -> Self {
+        Self { due: NEVER, number: 0 }
     }
 }
 
@@ -92,7 +121,8 @@ pub struct Roster {
     places: Vec<Option<Place>>,
     free: Vec<u32>,
     by_key: HashMap<PointKey, u32>,
-    by_rank: BTreeMap<Rank, u32>,
+    /// By target and probe; addresses are put in order when they are asked for.
+    by_name: BTreeSet<(Arc<str>, ProbeKind, u32)>,
     hows: HashMap<HowKey, Arc<How>>,
     sweep_at: usize,
     queue: Queue,
@@ -121,17 +151,18 @@ impl Roster {
                 u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
             }),
         };
-        let last_slot = last.map(|last| last.slot);
+        let last_slot = last.map_or(NEVER, |last| last.slot);
         let (point, how) = self.shared(entry);
         let Some(place) = self.places.get_mut(index as usize) else { return };
         if let Some(before) = place {
             before.last_slot = before.last_slot.max(last_slot);
             if !before.how.is_due_with(&how) {
-                before.next = how.next(key, seed, now);
-                match &before.next {
+                let next = how.next(key, seed, now);
+                match &next {
                     Some(slot) => self.queue.insert(index, slot.due),
                     None => self.queue.remove(index),
                 }
+                before.next = Next::of(next);
             }
             if before.fresh_at == NEVER && how.glimpse != Glimpse::Takes {
                 before.fresh_at = now.timestamp();
@@ -147,11 +178,12 @@ impl Roster {
         if let Some(slot) = &next {
             self.queue.insert(index, slot.due);
         }
+        let next = Next::of(next);
         let since = if how.glimpse == Glimpse::Takes { NEVER } else { now.timestamp() };
         let known_at = last.and_then(|last| last.known_at);
         let fresh_at = known_at.map_or(since, |at| at.timestamp());
         self.by_key.insert(key, index);
-        self.by_rank.insert(rank(&point), index);
+        self.by_name.insert((Arc::clone(&point.target.name), point.probe, index));
         self.services.add(&point, index);
         *place = Some(Place { point, how, key, next, last_slot, fresh_at, busy: false });
     }
@@ -179,7 +211,11 @@ impl Roster {
         if let Some(index) = self.by_key.remove(&key) {
             self.queue.remove(index);
             if let Some(gone) = self.places.get_mut(index as usize).and_then(Option::take) {
-                self.by_rank.remove(&rank(&gone.point));
+                self.by_name.remove(&(
+                    Arc::clone(&gone.point.target.name),
+                    gone.point.probe,
+                    index,
+                ));
                 self.services.remove(&gone.point, index);
             }
             self.free.push(index);
@@ -203,12 +239,12 @@ impl Roster {
             return Vec::new();
         };
         let Point { target, probe, .. } = &own.point;
-        let from = (Arc::clone(&target.name), *probe, None);
+        let from = (Arc::clone(&target.name), *probe, 0);
         let addresses = self
-            .by_rank
+            .by_name
             .range(from..)
-            .take_while(|((name, kind, _), _)| name == &target.name && kind == probe);
-        let addresses = addresses.map(|(_, index)| *index).filter(|other| *other != index);
+            .take_while(|(name, kind, _)| name == &target.name && kind == probe);
+        let addresses = addresses.map(|(.., index)| *index).filter(|other| *other != index);
         let siblings = self.services.around(&own.point, chance).take(MOST_LOOKED_AT);
         let siblings = siblings.filter(|other| {
             let other = self.places.get(*other as usize).and_then(Option::as_ref);
@@ -246,21 +282,32 @@ impl Roster {
     /// One page of the points in order, each with its next due time. It costs as much as it gives
     /// and skips, however many points there are.
     pub fn page(&self, query: &PageQuery) -> Vec<(Entry, Option<DateTime<Utc>>)> {
-        let first = query.target.clone().map(|target| (target, ProbeKind::Tls, None));
-        let from = match (query.after.clone(), first) {
-            (Some(after), Some(first)) if after < first => Bound::Included(first),
-            (Some(after), _) => Bound::Excluded(after),
-            (None, Some(first)) => Bound::Included(first),
-            (None, None) => Bound::Unbounded,
-        };
-        self.by_rank
+        let first = query.target.clone().map(|target| (target, ProbeKind::Tls, 0));
+        let after = query.after.clone().map(|(target, probe, _)| (target, probe, 0));
+        let from = first.max(after).map_or(Bound::Unbounded, Bound::Included);
+        let mut names = self
+            .by_name
             .range((from, Bound::Unbounded))
-            .take_while(|((target, ..), _)| query.target.as_ref().is_none_or(|t| t == target))
-            .filter(|((_, probe, _), _)| query.probe.is_none_or(|wanted| wanted == *probe))
-            .filter_map(|(_, index)| self.places.get(*index as usize)?.as_ref())
-            .map(|place| (place.entry(), self.due(place)))
-            .take(query.limit)
-            .collect()
+            .take_while(|(target, ..)| query.target.as_ref().is_none_or(|t| t == target))
+            .peekable();
+        let mut page = Vec::new();
+        while page.len() < query.limit
+            && let Some((target, probe, _)) = names.peek().copied()
+        {
+            let mut group: Vec<&Place> = Vec::new();
+            while let Some((.., index)) = names.next_if(|(t, p, _)| t == target && p == probe) {
+                group.extend(self.places.get(*index as usize).and_then(Option::as_ref));
+            }
+            group.sort_by_key(|place| place.point.address);
+            let comes = |place: &&&Place| {
+                query.probe.is_none_or(|wanted| wanted == *probe)
+                    && query.after.as_ref().is_none_or(|after| rank(&place.point) > *after)
+            };
+            let left = query.limit - page.len();
+            let shown = group.iter().filter(comes).take(left);
+            page.extend(shown.map(|place| (place.entry(), self.due(place))));
+        }
+        page
     }
 
     /// When the point is sampled next, if by the way, with the one that gives the glimpse.
@@ -269,7 +316,7 @@ impl Roster {
             Glimpse::Takes => self.giver(&place.point)?,
             Glimpse::Apart | Glimpse::Gives => place,
         };
-        place.next.as_ref().map(|slot| slot.due)
+        place.next.slot().map(|slot| slot.due)
     }
 
     /// The point whose runs give glimpses of this one.
@@ -300,14 +347,15 @@ impl Roster {
         let index = popped.index;
         let windows = Arc::clone(&self.windows);
         let place = self.places.get_mut(index as usize)?.as_mut()?;
-        let slot = place.next.take()?;
+        let slot = std::mem::take(&mut place.next).slot()?;
         // Slots that passed while the loop could not run are counted, not caught up.
         let passed = place.how.plan.slots_between(place.key, seed, slot.due, now);
-        place.next = place.how.next(place.key, seed, slot.due.max(now));
-        if let Some(next) = &place.next {
+        let next = place.how.next(place.key, seed, slot.due.max(now));
+        if let Some(next) = &next {
             self.queue.insert(index, next.due);
         }
-        if place.last_slot.is_some_and(|last| slot.number <= last) {
+        place.next = Next::of(next);
+        if slot.number <= place.last_slot {
             return Some(Due::Skip { reason: "missed", passed });
         }
         let target = &place.point.target;
@@ -321,7 +369,7 @@ impl Roster {
             return Some(Due::Skip { reason: "shed", passed });
         }
         place.busy = true;
-        place.last_slot = Some(slot.number);
+        place.last_slot = slot.number;
         Some(Due::Take { index, entry: place.entry(), slot, passed })
     }
 
@@ -396,6 +444,8 @@ const NEVER: i64 = i64::MIN;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use chrono::TimeDelta;
 
     use super::*;
@@ -429,7 +479,7 @@ mod tests {
             roster.put(entry(n, &plan), &Seed([1; 16]), None, now);
         }
         assert_eq!(roster.hows.len(), 2);
-        assert!(size_of::<Option<Place>>() <= 112, "{}", size_of::<Option<Place>>());
+        assert!(size_of::<Option<Place>>() <= 88, "{}", size_of::<Option<Place>>());
         let back = roster.entries(|point| &*point.target.name == "host-700.test");
         let freshness: Vec<_> = back.map(|entry| entry.freshness.as_secs()).collect();
         assert_eq!(freshness, [1]);
