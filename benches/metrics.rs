@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use secchi::finding::{Finding, FindingState};
 use secchi::ledger::latest::{Latest, PointLatest};
-use secchi::ledger::{Context, FindingFilter, LedgerError, SampleRow, View};
+use secchi::ledger::{
+    Context, EvidenceFilter, EvidencePage, FindingFilter, LedgerError, SampleRow, View,
+};
 use secchi::rules::RuleSet;
 use secchi::schedule::{Clock, SystemClock};
 use secchi::target::{PointKey, ProbeKind};
@@ -24,6 +26,10 @@ use tokio_util::sync::CancellationToken;
 struct Nothing;
 
 impl View for Nothing {
+    fn evidence(&self, _: &EvidenceFilter) -> Result<EvidencePage, LedgerError> {
+        Ok(EvidencePage::default())
+    }
+
     fn contexts(&self, _: &[Finding]) -> Result<Vec<Context>, LedgerError> {
         Ok(Vec::new())
     }

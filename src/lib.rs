@@ -23,6 +23,7 @@ pub mod inventory;
 pub mod ledger;
 pub mod outgoing;
 pub mod probe;
+pub mod report;
 pub mod rules;
 pub mod sample;
 pub mod sampler;

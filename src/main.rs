@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// See the figures of the fleet in benches/README.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     secchi::cli::main()
 }

@@ -70,6 +70,8 @@ impl Recorded {
             memory_before: 0,
             plan: Arc::clone(&self.plan),
             freshness: Duration::from_secs(3600),
+            interval: Duration::from_secs(60),
+            due: 1,
         }
     }
 }

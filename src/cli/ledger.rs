@@ -3,6 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -10,6 +11,7 @@ use clap::Subcommand;
 use super::{ConfigFile, screen};
 use crate::daemon::{Source, data_dir};
 use crate::ledger;
+use crate::rules::RuleSet;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Args {
@@ -67,7 +69,13 @@ fn verify(place: Where) -> anyhow::Result<ExitCode> {
 }
 
 impl Where {
-    fn dir(self) -> anyhow::Result<PathBuf> {
+    /// The rules that the config chooses from; what ships where it cannot be read.
+    pub(super) fn rules(&self) -> Arc<RuleSet> {
+        let config = Source::File(self.file.config.clone()).load();
+        config.map_or_else(|_| Arc::new(RuleSet::builtin()), |config| config.rules)
+    }
+
+    pub(super) fn dir(self) -> anyhow::Result<PathBuf> {
         let dir = match self.data_dir {
             Some(dir) => Some(dir),
             None => data_dir(None, &Source::File(self.file.config).load()?.data)?,

@@ -12,6 +12,7 @@ mod generate;
 mod healthcheck;
 mod ledger;
 mod plan;
+mod report;
 mod rules;
 mod run;
 mod screen;
@@ -64,6 +65,8 @@ enum Command {
     /// Verify or export the ledger
     #[command(subcommand)]
     Ledger(ledger::Args),
+    /// What the samples of a window prove, for auditors
+    Report(report::Args),
     /// Whether the daemon on this machine is ready; for containers
     Healthcheck(healthcheck::Args),
     /// Man page and shell completions
@@ -105,6 +108,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Exception(args) => exception::run(args),
         Command::Deploy(args) => deploy::run(args),
         Command::Ledger(args) => ledger::run(args),
+        Command::Report(args) => report::run(args),
         Command::Healthcheck(args) => healthcheck::run(args),
         Command::Generate(args) => generate::run(args),
     }

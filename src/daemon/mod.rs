@@ -10,6 +10,7 @@ mod outside;
 mod past;
 mod place;
 mod population;
+mod proof;
 mod pulse;
 mod reload;
 mod seed;
@@ -115,7 +116,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         metrics: Arc::clone(&metrics),
         clock_doubted: Arc::default(),
     };
-    let sink = Arc::new(LedgerSink::new(Arc::clone(&ledger), Arc::clone(&metrics)));
+    let sink = LedgerSink::new(Arc::clone(&ledger), seed, Arc::clone(&metrics));
+    let sink = Arc::new(sink);
     let sampler = Sampler {
         taker: Arc::new(taker),
         sink,
@@ -137,6 +139,12 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
     };
     tasks.spawn(keeper.run(settings.clone(), keeper_reloads, stop.child_token()));
     tasks.spawn(pulse::run(
+        Arc::clone(&ledger),
+        Arc::clone(&metrics),
+        Arc::clone(&clock),
+        stop.child_token(),
+    ));
+    tasks.spawn(proof::run(
         Arc::clone(&ledger),
         Arc::clone(&metrics),
         Arc::clone(&clock),

@@ -2,35 +2,50 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{BoxFuture, join_all};
 
 use super::notify::Watchdog;
 use crate::finding::Policy;
 use crate::ledger::{self, Ledger, Record};
 use crate::probe::Memory;
+use crate::sample::{Cause, Sample};
 use crate::sampler::{Entry, Judged, Remembered, Sink};
+use crate::schedule::Seed;
 use crate::target::{PointKey, ProbeKind};
 use crate::telemetry::Metrics;
 
 /// Hands judged samples to the ledger, and the ledger's memory to probes.
 pub(super) struct LedgerSink {
     ledger: Arc<Ledger>,
+    seed: Seed,
     metrics: Arc<Metrics>,
     watchdog: Watchdog,
 }
 
 impl LedgerSink {
     /// A sink that feeds the service's watchdog with the scheduler's turns.
-    pub(super) fn new(ledger: Arc<Ledger>, metrics: Arc<Metrics>) -> Self {
-        Self { ledger, metrics, watchdog: Watchdog::default() }
+    pub(super) fn new(ledger: Arc<Ledger>, seed: Seed, metrics: Arc<Metrics>) -> Self {
+        Self { ledger, seed, metrics, watchdog: Watchdog::default() }
+    }
+
+    /// Slots of the point's plan that came due since its last sample, this one included. Summed up
+    /// they are every slot since its first, whatever the daemon was kept from meanwhile.
+    fn due(&self, entry: &Entry, sample: &Sample) -> u64 {
+        let key = entry.point.key();
+        let since = self.ledger.point_state(key).last_scheduled;
+        let Some(since) = since.filter(|_| sample.cause == Cause::Scheduled) else { return 1 };
+        // The ledger keeps milliseconds: a slot may have been due in what was cut off.
+        let since = since + TimeDelta::milliseconds(1);
+        entry.plan.slots_between(key, &self.seed, since, sample.taken_at).max(1)
     }
 
     /// Records one sample; answers how many repeats it wants.
     async fn take_in(&self, entry: &Entry, judged: Judged, mark: u64) -> u32 {
         let own = judged.sample.probe == entry.point.probe;
         let (probe, seen) = (judged.sample.probe, judged.sample.taken_at);
-        let receipt = match self.ledger.record(record(entry, judged, own, mark)).await {
+        let due = if own { self.due(entry, &judged.sample) } else { 1 };
+        let receipt = match self.ledger.record(record(entry, judged, own, mark, due)).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 tracing::error!(%error, "a sample was not recorded");
@@ -90,7 +105,7 @@ impl Sink for LedgerSink {
 /// A finding that comes later than that is not put down to the deployment.
 const A_DAY: i64 = 86_400;
 
-fn record(entry: &Entry, judged: Judged, own: bool, mark: u64) -> Record {
+fn record(entry: &Entry, judged: Judged, own: bool, mark: u64, due: u64) -> Record {
     let mut sample = judged.sample;
     if !own {
         sample.slot = None;
@@ -111,5 +126,7 @@ fn record(entry: &Entry, judged: Judged, own: bool, mark: u64) -> Record {
         memory_before: mark,
         plan: Arc::clone(&entry.plan_name),
         freshness: entry.freshness,
+        interval: entry.plan.interval(),
+        due,
     }
 }

@@ -26,6 +26,32 @@ pub(super) fn deflate(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     encoder.finish()
 }
 
+/// [`deflate`] for what comes in pieces.
+pub(super) struct Packer {
+    encoder: ZlibEncoder<Vec<u8>>,
+    failure: Option<std::io::Error>,
+}
+
+impl Default for Packer {
+    fn default() -> Self {
+        Self { encoder: ZlibEncoder::new(Vec::new(), Compression::fast()), failure: None }
+    }
+}
+
+impl Packer {
+    /// The next piece.
+    pub(super) fn take(&mut self, piece: &[u8]) {
+        if self.failure.is_none() {
+            self.failure = self.encoder.write_all(piece).err();
+        }
+    }
+
+    /// All of it, or what went wrong on the way.
+    pub(super) fn finish(self) -> std::io::Result<Vec<u8>> {
+        self.failure.map_or_else(|| self.encoder.finish(), Err)
+    }
+}
+
 /// What [`deflate`] was given; refuses what grows beyond a gibibyte.
 pub(super) fn inflate(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(bytes.len().saturating_mul(4));

@@ -64,14 +64,12 @@ impl Ledger {
 
     /// What the answers of one question share.
     pub(super) fn survey(&self, db: &Connection) -> Result<Survey, LedgerError> {
-        Ok(Survey {
-            deployments: deployments(db)?,
-            services: self.services(db)?,
-            rules: HashSet::new(),
-            edges: HashMap::new(),
-            siblings: HashMap::new(),
-            of_target: HashMap::new(),
-        })
+        Survey::with(db, self.services(db)?)
+    }
+
+    /// What surrounds each of the findings.
+    pub(super) fn contexts_of(&self, findings: &[Finding]) -> Result<Vec<Context>, LedgerError> {
+        self.shared.readers.with(|db| contexts(db, self.survey(db)?, findings))
     }
 
     /// Counting every point takes a moment, and many ask: the count is kept for ten seconds.
@@ -101,7 +99,32 @@ pub(super) struct Survey {
     of_target: HashMap<(Arc<str>, ProbeKind), usize>,
 }
 
+/// What surrounds each of the findings.
+pub(super) fn contexts(
+    db: &Connection,
+    mut survey: Survey,
+    findings: &[Finding],
+) -> Result<Vec<Context>, LedgerError> {
+    findings.iter().map(|finding| survey.context(db, finding)).collect()
+}
+
 impl Survey {
+    /// Counts every point anew.
+    pub(super) fn new(db: &Connection) -> Result<Self, LedgerError> {
+        Self::with(db, Arc::new(services(db)?))
+    }
+
+    fn with(db: &Connection, services: Arc<Services>) -> Result<Self, LedgerError> {
+        Ok(Self {
+            deployments: deployments(db)?,
+            services,
+            rules: HashSet::new(),
+            edges: HashMap::new(),
+            siblings: HashMap::new(),
+            of_target: HashMap::new(),
+        })
+    }
+
     pub(super) fn context(
         &mut self,
         db: &Connection,

@@ -5,11 +5,11 @@ use rusqlite::types::{Value as Cell, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use serde_json::Value;
 
-use super::LedgerError;
+use super::{LedgerError, bytes};
 
 /// Every projection but the samples, with its key. Samples follow from the events that are kept, so
 /// a checkpoint need not hold them.
-pub(super) const TABLES: [(&str, &str); 13] = [
+pub(super) const TABLES: [(&str, &str); 17] = [
     ("counters", "name"),
     ("segments", "number"),
     ("points", "number"),
@@ -22,16 +22,33 @@ pub(super) const TABLES: [(&str, &str); 13] = [
     ("exceptions", "key, made"),
     ("baselines", "key"),
     ("deployments", "number"),
+    ("held_rules", "number"),
+    ("sheets", "number"),
+    ("evidence", "day, point, sheet"),
+    ("rhythms", "point"),
     ("samples", "id"),
 ];
 
-/// All tables but the samples, one JSON line a row.
-pub(super) fn checkpoint(db: &Connection) -> Result<Vec<u8>, LedgerError> {
-    let mut text = Vec::new();
+/// All tables but the samples, one JSON line a row: packed, and the digest of what was packed. The
+/// text itself is never in memory as a whole.
+pub(super) fn checkpoint(db: &Connection) -> Result<(Vec<u8>, Vec<u8>), LedgerError> {
+    let (mut context, mut packer) = (Context::new(&SHA256), bytes::Packer::default());
     for (table, key) in TABLES.iter().filter(|(table, _)| *table != "samples") {
-        rows(db, table, key, "", |line| text.extend_from_slice(line))?;
+        rows(db, table, key, "", |line| {
+            context.update(line);
+            packer.take(line);
+        })?;
     }
-    Ok(text)
+    Ok((packer.finish()?, context.finish().as_ref().to_vec()))
+}
+
+/// The digest alone.
+pub(super) fn checkpoint_digest(db: &Connection) -> Result<Vec<u8>, LedgerError> {
+    let mut context = Context::new(&SHA256);
+    for (table, key) in TABLES.iter().filter(|(table, _)| *table != "samples") {
+        rows(db, table, key, "", |line| context.update(line))?;
+    }
+    Ok(context.finish().as_ref().to_vec())
 }
 
 /// Fills empty tables from a checkpoint.

@@ -47,6 +47,15 @@ pub struct SampleEntry {
     /// Findings that were not, by number.
     #[serde(rename = "o", default, skip_serializing_if = "Vec::is_empty")]
     pub clean: Vec<i64>,
+    /// The sheet of what the rules said, by number; of samples of the point's own plan only.
+    #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<i64>,
+    /// Slots of the plan that passed unseen before this one.
+    #[serde(rename = "m", default, skip_serializing_if = "is_default")]
+    pub missed: i64,
+    /// The plan's sample before them, in milliseconds since 1970.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -104,10 +113,11 @@ mod tests {
             at: 1_800_000_000_000,
             duration: 12_345,
             slot: Some(6_000_000),
+            sheet: Some(17),
             ..SampleEntry::default()
         };
         let text = serde_json::to_string(&entry).expect("text");
-        assert!(text.len() < 60, "{text}");
+        assert!(text.len() < 67, "{text}");
         assert_eq!(serde_json::from_str::<SampleEntry>(&text).expect("an entry"), entry);
     }
 

@@ -51,6 +51,16 @@ pub enum LedgerError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The store was written by an older Secchi, and no daemon of this one has run on it.
+    #[error(
+        "the ledger has schema {found}, this Secchi reads {known}: start the daemon once, it migrates after a copy"
+    )]
+    Older {
+        /// The schema in the file.
+        found: i64,
+        /// The schema known here.
+        known: i64,
+    },
     /// Reading or writing a file failed.
     #[error(transparent)]
     Io(#[from] io::Error),

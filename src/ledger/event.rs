@@ -64,6 +64,13 @@ pub enum Event {
         /// What was deployed.
         version: String,
     },
+    /// Evidence grew old. Written by the ledger.
+    EvidenceAged {
+        /// Days before this Monday, counted from 1970-01-01, are added up by week.
+        weeks_before: i64,
+        /// What is older than this day is forgotten.
+        dropped_before: i64,
+    },
     /// An exception was taken back.
     ExceptionEnded {
         /// When.
@@ -124,6 +131,10 @@ pub enum Event {
         plan: Arc<str>,
         /// How old its last known fact may be, in milliseconds.
         freshness: i64,
+        /// The plan's longest regular time between two samples, in milliseconds; nought in what an
+        /// earlier release wrote.
+        #[serde(default, skip_serializing_if = "is_nought")]
+        interval: i64,
     },
     /// Points are sampled no more. The ledger adds the withdrawals of their findings.
     PointsWithdrawn {
@@ -144,6 +155,17 @@ pub enum Event {
         digest: String,
         /// Why.
         reason: String,
+    },
+    /// A rule is held for the first time, or with another range. Written by the ledger.
+    RuleDescribed {
+        /// The number of this rule with this range in this ledger.
+        number: i64,
+        /// Its id.
+        rule: Arc<str>,
+        /// The measurement's dotted path.
+        measure: Arc<str>,
+        /// The range in words.
+        range: Arc<str>,
     },
     /// Rules are judged no more. The ledger adds the withdrawals of their findings.
     RulesRemoved {
@@ -188,6 +210,13 @@ pub enum Event {
     SegmentsDropped {
         /// The last of them.
         through: i64,
+    },
+    /// Something was said of a sample that was never said before. Written by the ledger.
+    SheetDescribed {
+        /// The sheet's number in this ledger.
+        number: i64,
+        /// Four times the number of a rule that applied, plus 0 in range, 1 out of range, 2 unknown.
+        said: Vec<i64>,
     },
     /// The daemon started.
     Started {
@@ -234,14 +263,22 @@ impl Event {
     pub(super) fn is_internal(&self) -> bool {
         matches!(
             self,
-            Self::FindingChanged { .. }
+            Self::EvidenceAged { .. }
+                | Self::FindingChanged { .. }
                 | Self::PointDescribed { .. }
+                | Self::RuleDescribed { .. }
                 | Self::Samples { .. }
                 | Self::SamplesLost { .. }
                 | Self::SegmentClosed { .. }
                 | Self::SegmentsDropped { .. }
+                | Self::SheetDescribed { .. }
         )
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_nought(number: &i64) -> bool {
+    *number == 0
 }
 
 /// Events as they are recorded: one JSON object a line, each with its version.

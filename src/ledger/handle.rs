@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::context::Services;
-use super::desk::{Content, Desk, Prepared, trunc};
+use super::desk::{Content, Desk, Prepared, is_of_plan, trunc};
 use super::event::Event;
 use super::latest::Latest;
 use super::options::{Health, Memory, Options, PointState, Receipt, Record};
@@ -21,7 +21,7 @@ use super::overlay::Overlay;
 use super::read::Readers;
 use super::reserve::Reserve;
 use super::writer::{Message, Writer};
-use super::{LedgerError, bytes, chain, gauges, schema};
+use super::{LedgerError, bytes, chain, evidence, gauges, schema};
 use crate::target::PointKey;
 use crate::telemetry::Metrics;
 
@@ -213,6 +213,8 @@ fn prepare(record: Record) -> Prepared {
         memory_before,
         plan,
         freshness,
+        interval,
+        due,
     } = record;
     let content = sample.measurements().map(|measurements| {
         let stable = measurements.stable(sample.probe).to_string();
@@ -223,6 +225,8 @@ fn prepare(record: Record) -> Prepared {
         }
     });
     let freshness = i64::try_from(freshness.as_millis()).unwrap_or(i64::MAX / 4);
+    let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX / 4);
+    let sheet = is_of_plan(&sample).then(|| evidence::mark(&judgements));
     Prepared {
         sample,
         judgements,
@@ -233,6 +237,9 @@ fn prepare(record: Record) -> Prepared {
         memory_before,
         plan,
         freshness,
+        interval,
+        due,
+        sheet,
         content,
     }
 }

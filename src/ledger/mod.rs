@@ -13,6 +13,7 @@
 //! own.
 
 mod alerts;
+mod archive;
 mod bytes;
 mod chain;
 mod context;
@@ -21,6 +22,7 @@ mod dump;
 mod entry;
 mod error;
 mod event;
+mod evidence;
 mod export;
 mod gauges;
 mod handle;
@@ -40,10 +42,12 @@ mod view;
 mod writer;
 
 pub use alerts::alert_of;
+pub use archive::Archive;
 pub use context::{Context, LastDeployment};
 pub use entry::{Code, Coded, SampleEntry};
 pub use error::LedgerError;
 pub use event::Event;
+pub use evidence::{EvidenceFilter, EvidenceKey, EvidencePage, EvidenceRow};
 pub use export::export;
 pub use handle::Ledger;
 pub use options::{Health, Memory, Options, PointState, Receipt, Record, SegmentPolicy};

@@ -81,6 +81,11 @@ pub struct Record {
     pub plan: Arc<str>,
     /// How old the last known fact may become.
     pub freshness: Duration,
+    /// The plan's longest regular time between two samples.
+    pub interval: Duration,
+    /// Slots of the plan that came due since its last sample ([`PointState::last_scheduled`]), this
+    /// one included; what passed unseen of them is counted as such.
+    pub due: u64,
 }
 
 /// A probe's memory of one point: the latest snapshot, outside the chain.
@@ -123,6 +128,8 @@ pub struct PointState {
     pub last_sample: Option<DateTime<Utc>>,
     /// The last sample that measured something.
     pub last_known: Option<DateTime<Utc>>,
+    /// The last sample of the point's own plan; after a restart, any sample.
+    pub last_scheduled: Option<DateTime<Utc>>,
     /// The last slot taken; a slot at or before it never runs again.
     pub last_slot: Option<i64>,
     /// The last sample's verdict.

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::entry::{Code, SampleEntry};
 use super::event::{Event, deployment_text, exception_key};
 use super::outbox::{Ack, AlertState};
-use super::{LedgerError, bytes};
+use super::{LedgerError, bytes, evidence};
 use crate::finding::{Finding, FindingState, Tally};
 use crate::sample::{Severity, Verdict};
 use crate::target::PointKey;
@@ -39,6 +39,9 @@ pub(super) fn apply(db: &Connection, event: &Event) -> Result<(), LedgerError> {
             db.prepare_cached(sql)?.execute(params![millis(*at), json(labels)?, body])?;
             Ok(())
         }
+        Event::EvidenceAged { .. } | Event::RuleDescribed { .. } | Event::SheetDescribed { .. } => {
+            evidence::apply(db, event)
+        }
         Event::ExceptionEnded { rule, target, subject, .. } => {
             let key = exception_key(rule, target, subject.as_deref());
             db.execute("DELETE FROM exceptions WHERE key = ?1 AND made = 1", [key])?;
@@ -62,6 +65,7 @@ pub(super) fn apply(db: &Connection, event: &Event) -> Result<(), LedgerError> {
             for (id, sample) in (*first..).zip(samples) {
                 record(db, id, sample)?;
             }
+            evidence::count(db, samples)?;
             let count = i64::try_from(samples.len()).unwrap_or(0);
             set_counter(db, "sample", first + count - 1)
         }
@@ -119,10 +123,12 @@ pub(super) fn shipped(db: &Connection) -> Result<BTreeMap<Arc<str>, (String, i64
 }
 
 fn describe(db: &Connection, event: &Event) -> Result<(), LedgerError> {
-    let Event::PointDescribed { number, target, probe, address, labels, plan, freshness } = event
+    let Event::PointDescribed { number, target, probe, address, labels, plan, freshness, interval } =
+        event
     else {
         return Ok(());
     };
+    evidence::describe(db, *number, *interval)?;
     let key = signed(PointKey::new(target, *probe, *address));
     let address = address.map(|address| address.to_string()).unwrap_or_default();
     let sql =
@@ -410,7 +416,8 @@ fn set_counter(db: &Connection, name: &str, value: i64) -> Result<(), LedgerErro
     Ok(())
 }
 
-fn raise_counter(db: &Connection, name: &str, value: i64) -> Result<(), LedgerError> {
+/// Keeps the greatest number given out under that name.
+pub(super) fn raise_counter(db: &Connection, name: &str, value: i64) -> Result<(), LedgerError> {
     if counter(db, name)? < value { set_counter(db, name, value) } else { Ok(()) }
 }
 

@@ -8,13 +8,13 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 use serde_json::Value;
 
-use super::context::Context;
+use super::context::{Context, Survey, contexts};
 use super::handle::Ledger;
 use super::options::Memory;
 use super::project::{coded, json, read_tally, shipped, signed, time, unjson, word};
 use super::schema::open_reader;
 use super::view::{FindingFilter, SampleRow, View};
-use super::{LedgerError, bytes};
+use super::{EvidenceFilter, EvidencePage, LedgerError, bytes, evidence};
 use crate::finding::{Exception, Finding};
 use crate::sample::{Measurements, Outcome, Sample, Verdict};
 use crate::target::{PointKey, ProbeKind};
@@ -70,7 +70,7 @@ pub(super) fn finding(row: &Row<'_>) -> Result<Finding, LedgerError> {
     Ok(finding)
 }
 
-impl View for Ledger {
+impl View for Readers {
     fn findings(&self, filter: &FindingFilter) -> Result<Vec<Finding>, LedgerError> {
         let (mut clauses, mut values) = (vec!["1 = 1".to_owned()], Vec::new());
         let mut hold = |clause: &str, value: String| {
@@ -98,7 +98,7 @@ impl View for Ledger {
         }
         let limit = filter.limit.min(MOST);
         let sql = format!("{FINDING} WHERE {} ORDER BY f.id LIMIT {limit}", clauses.join(" AND "));
-        self.shared.readers.with(|db| {
+        self.with(|db| {
             let mut statement = db.prepare(&sql)?;
             let mut rows = statement.query(params_from_iter(&values))?;
             let mut findings = Vec::new();
@@ -110,7 +110,7 @@ impl View for Ledger {
     }
 
     fn finding(&self, id: &str) -> Result<Option<Finding>, LedgerError> {
-        self.shared.readers.with(|db| {
+        self.with(|db| {
             let mut statement = db.prepare_cached(&format!("{FINDING} WHERE f.id = ?1"))?;
             let mut rows = statement.query([id])?;
             rows.next()?.map(finding).transpose()
@@ -118,10 +118,7 @@ impl View for Ledger {
     }
 
     fn contexts(&self, findings: &[Finding]) -> Result<Vec<Context>, LedgerError> {
-        self.shared.readers.with(|db| {
-            let mut survey = self.survey(db)?;
-            findings.iter().map(|finding| survey.context(db, finding)).collect()
-        })
+        self.with(|db| contexts(db, Survey::new(db)?, findings))
     }
 
     fn samples(
@@ -131,9 +128,11 @@ impl View for Ledger {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<SampleRow>, LedgerError> {
-        self.shared
-            .readers
-            .with(|db| samples(db, target, probe, before.unwrap_or(i64::MAX), limit.min(MOST)))
+        self.with(|db| samples(db, target, probe, before.unwrap_or(i64::MAX), limit.min(MOST)))
+    }
+
+    fn evidence(&self, filter: &EvidenceFilter) -> Result<EvidencePage, LedgerError> {
+        self.with(|db| evidence::page(db, filter))
     }
 }
 
@@ -161,16 +160,7 @@ impl Ledger {
     /// Every exception in the ledger, expired ones too, and whether it was made by hand (`true`)
     /// or stands in the config.
     pub fn exceptions(&self) -> Result<Vec<(Exception, bool)>, LedgerError> {
-        self.shared.readers.with(|db| {
-            let mut statement =
-                db.prepare("SELECT body, made FROM exceptions ORDER BY key, made")?;
-            let mut rows = statement.query([])?;
-            let mut all = Vec::new();
-            while let Some(row) = rows.next()? {
-                all.push((unjson(row.get_ref(0)?.as_str().unwrap_or_default())?, row.get(1)?));
-            }
-            Ok(all)
-        })
+        self.shared.readers.exceptions()
     }
 
     /// The shipped rules that were recorded last.
@@ -213,7 +203,28 @@ impl Ledger {
 
     /// Deployments, latest first: when, by whom, what, and the labels of the targets.
     pub fn deployments(&self, limit: usize) -> Result<Vec<Value>, LedgerError> {
-        self.shared.readers.with(|db| {
+        self.shared.readers.deployments(limit)
+    }
+}
+
+impl Readers {
+    /// See [`Ledger::exceptions`].
+    pub(super) fn exceptions(&self) -> Result<Vec<(Exception, bool)>, LedgerError> {
+        self.with(|db| {
+            let mut statement =
+                db.prepare("SELECT body, made FROM exceptions ORDER BY key, made")?;
+            let mut rows = statement.query([])?;
+            let mut all = Vec::new();
+            while let Some(row) = rows.next()? {
+                all.push((unjson(row.get_ref(0)?.as_str().unwrap_or_default())?, row.get(1)?));
+            }
+            Ok(all)
+        })
+    }
+
+    /// See [`Ledger::deployments`].
+    pub(super) fn deployments(&self, limit: usize) -> Result<Vec<Value>, LedgerError> {
+        self.with(|db| {
             let limit = i64::try_from(limit.min(MOST)).unwrap_or(i64::MAX);
             let sql = "SELECT labels, body FROM deployments ORDER BY at DESC, number DESC LIMIT ?1";
             let mut statement = db.prepare_cached(sql)?;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::LedgerError;
+use super::{LedgerError, evidence};
 
 /// The schema this release writes.
-pub(super) const SCHEMA: i64 = 1;
+pub(super) const SCHEMA: i64 = 2;
 
 /// The store's file in the data directory.
 pub(super) const FILE: &str = "ledger.db";
@@ -90,8 +90,8 @@ pub(super) struct Migration {
     sql: &'static str,
 }
 
-/// Every step from an earlier release's schema. None has been released yet.
-pub(super) const MIGRATIONS: &[Migration] = &[];
+/// Every step from an earlier release's schema.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration { from: 1, sql: evidence::TABLES }];
 
 /// Opens the store for its one writer; makes or migrates it.
 pub(super) fn open_writer(dir: Option<&Path>) -> Result<Connection, LedgerError> {
@@ -115,6 +115,7 @@ pub(super) fn open_scratch() -> Result<Connection, LedgerError> {
     let connection = Connection::open_in_memory()?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.execute_batch(PROJECTIONS)?;
+    connection.execute_batch(evidence::TABLES)?;
     Ok(connection)
 }
 
@@ -132,6 +133,9 @@ pub(super) fn open_reader(dir: &Path) -> Result<Connection, LedgerError> {
         let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if found > SCHEMA {
             return Err(LedgerError::Newer { found, known: SCHEMA });
+        }
+        if found < SCHEMA {
+            return Err(LedgerError::Older { found, known: SCHEMA });
         }
         Ok(connection)
     };
@@ -162,8 +166,8 @@ fn prepare(
         return Err(LedgerError::Newer { found, known: newest });
     }
     if fresh {
-        let set =
-            format!("BEGIN IMMEDIATE; {LOG} {PROJECTIONS} PRAGMA user_version = {newest}; COMMIT");
+        let tables = [LOG, PROJECTIONS, evidence::TABLES].concat();
+        let set = format!("BEGIN IMMEDIATE; {tables} PRAGMA user_version = {newest}; COMMIT");
         return Ok(connection.execute_batch(&set)?);
     }
     if found < newest

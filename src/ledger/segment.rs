@@ -7,9 +7,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::chain::{self, Link};
 use super::event::Event;
+use super::evidence::{self, Sheets, day_of};
 use super::project::{apply, counter, millis};
 use super::writer::Writer;
-use super::{LedgerError, bytes, dump};
+use super::{LedgerError, dump};
 
 /// The open segment, and what is left to clear of dropped ones.
 #[derive(Debug)]
@@ -18,6 +19,8 @@ pub(super) struct Segments {
     bytes: u64,
     begun: i64,
     clearing: bool,
+    /// The day on which evidence was looked at last.
+    aged: i64,
 }
 
 impl Segments {
@@ -37,7 +40,7 @@ impl Segments {
             db.query_row(sql, [last, head.at], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let samples = counter(db, "sample")? - last_sample;
         let bytes = u64::try_from(events + samples * ROW).unwrap_or(0);
-        Ok(Self { number: number + 1, bytes, begun, clearing: true })
+        Ok(Self { number: number + 1, bytes, begun, clearing: true, aged: 0 })
     }
 
     /// A commit was written.
@@ -78,21 +81,42 @@ impl Writer {
         } else {
             self.drop_segments(&db, over)?;
         }
+        self.age_evidence(&db)
+    }
+
+    /// Folds and drops evidence once a day, by the same time as segments.
+    fn age_evidence(&mut self, db: &Connection) -> Result<(), LedgerError> {
+        let now = self.head.at.min(millis(self.shared.now()));
+        if self.segments.aged == day_of(now) {
+            return Ok(());
+        }
+        let retention = i64::try_from(self.options.retention.as_millis()).unwrap_or(i64::MAX);
+        if let Some(event) = evidence::due(db, now, retention)? {
+            let transaction = db.unchecked_transaction()?;
+            apply(&transaction, &event)?;
+            let (head, size) = chain::append(&transaction, self.head, self.head.at, &[event])?;
+            transaction.commit()?;
+            self.head = head;
+            self.segments.grew(size, 0);
+            // Sheets that nothing was left of are gone.
+            self.desk.sheets = Sheets::load(db)?;
+        }
+        self.segments.aged = day_of(now);
         Ok(())
     }
 
     /// Leaves a checkpoint, and its hash in the chain. It is of the state before the closing commit.
     fn close_segment(&mut self, db: &Connection) -> Result<(), LedgerError> {
         let transaction = db.unchecked_transaction()?;
-        let text = dump::checkpoint(&transaction)?;
+        let (packed, digest) = dump::checkpoint(&transaction)?;
         let event = Event::SegmentClosed {
             segment: self.segments.number,
             last: self.head.number,
             head: self.head.hash.to_vec(),
-            checkpoint: bytes::sha256(&[&text]).to_vec(),
+            checkpoint: digest,
         };
         let sql = "INSERT INTO checkpoints (segment, bytes) VALUES (?1, ?2)";
-        transaction.execute(sql, params![self.segments.number, bytes::deflate(&text)?])?;
+        transaction.execute(sql, params![self.segments.number, packed])?;
         apply(&transaction, &event)?;
         let (head, size) = chain::append(&transaction, self.head, self.head.at, &[event])?;
         transaction.commit()?;

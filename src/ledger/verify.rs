@@ -45,11 +45,16 @@ pub fn verify(dir: &Path) -> Result<Report, LedgerError> {
     let db = open_reader(dir)?;
     // One snapshot: a running daemon goes on writing beside it.
     db.execute_batch("BEGIN")?;
+    verify_in(&db)
+}
+
+/// The same, of the moment that the connection's transaction sees.
+pub(super) fn verify_in(db: &Connection) -> Result<Report, LedgerError> {
     let mut report = Report::default();
     let scratch = open_scratch()?;
     scratch.execute_batch("BEGIN")?;
-    match replay(&db, &scratch, &mut report) {
-        Ok(()) => compare(&db, &scratch, &mut report)?,
+    match replay(db, &scratch, &mut report) {
+        Ok(()) => compare(db, &scratch, &mut report)?,
         Err(LedgerError::Store(error)) if !is_damage(&error) => return Err(error.into()),
         Err(error) => report.faults.push(error.to_string()),
     }
@@ -146,7 +151,7 @@ fn closes(
         db.query_row("SELECT prev FROM commits WHERE number = ?1", [link.number], |row| {
             row.get(0)
         })?;
-    if prev != head || !is_digest(&dump::checkpoint(scratch)?, checkpoint) {
+    if prev != head || dump::checkpoint_digest(scratch)? != checkpoint {
         return Err(broken(format!("the replay differs from the checkpoint of segment {segment}")));
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::{Context, LedgerError};
+use super::{Context, EvidenceFilter, EvidencePage, LedgerError};
 use crate::finding::{Finding, FindingState};
 use crate::sample::{Severity, Verdict};
 use crate::target::{Labels, ProbeKind};
@@ -79,4 +79,7 @@ pub trait View: Send + Sync {
         before: Option<i64>,
         limit: usize,
     ) -> Result<Vec<SampleRow>, LedgerError>;
+
+    /// What scheduled samples say of each rule at each point, by key.
+    fn evidence(&self, filter: &EvidenceFilter) -> Result<EvidencePage, LedgerError>;
 }

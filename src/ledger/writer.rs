@@ -53,7 +53,7 @@ pub(super) struct Writer {
     pub(super) options: Options,
     pub(super) metrics: Arc<Metrics>,
     pub(super) segments: Segments,
-    desk: Desk,
+    pub(super) desk: Desk,
     batch: Batch,
     reserve: Option<Reserve>,
     reserve_freed: Option<Instant>,

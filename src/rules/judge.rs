@@ -130,7 +130,9 @@ impl<'a> Bench<'a> {
                 evidence => evidence,
             };
             let evidence = match (&broken.member, broken.missed) {
-                (Some(member), false) => format!("{} has {member}", place.shown_path),
+                (Some(member), false) => {
+                    format!("{} has {member}{}", place.shown_path, self.witness(member))
+                }
                 (Some(member), true) => {
                     format!("{} lacks {member}: {}", place.shown_path, in_short(value))
                 }
@@ -170,6 +172,13 @@ impl<'a> Bench<'a> {
             evidence: clean(&format!("{}: {value}", place.shown_path), MAX_EVIDENCE),
             shown: (rule.measure.evidence)(value),
         }
+    }
+
+    /// With what the member of a set was seen, where the probe says so.
+    fn witness(&self, member: &str) -> String {
+        let witnesses = self.facts.fact("witnesses").and_then(Value::as_object);
+        let witness = witnesses.and_then(|all| all.get(member)?.as_str());
+        witness.map_or_else(String::new, |witness| format!(" ({witness})"))
     }
 
     fn evidence_of_scalar(&self, rule: &Held, place: &Place<'a>, value: &Value) -> String {

@@ -7,6 +7,7 @@
 //! - [`Buckets`] hold the politeness budget, [`Window`] the maintenance windows.
 //! - [`stats`] says what a plan proves; [`Clock`] is the only way to the time of day.
 
+mod bounds;
 mod buckets;
 mod budget;
 mod clock;
@@ -26,6 +27,7 @@ mod window;
 #[cfg(test)]
 mod year;
 
+pub use bounds::UpperBounds;
 pub use buckets::{Buckets, Budget, network};
 pub use budget::{BudgetSpec, PerAddress};
 pub use clock::{Clock, ManualClock, Step, StepWatch, SystemClock};

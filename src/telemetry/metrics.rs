@@ -68,6 +68,8 @@ table! {
     out_of_scope: IntCounterVec "secchi_out_of_scope_total" ["probe"] "Contacts that the scope refused.";
     coverage: GaugeVec "secchi_sampling_coverage_ratio" ["probe"] "Share of points sampled within their freshness.";
     oldest: GaugeVec "secchi_sampling_oldest_timestamp_seconds" ["probe"] "The stalest point's last sample.";
+    evidence_coverage: GaugeVec "secchi_evidence_coverage_ratio" ["probe"] "Share of the slots due in 30 days that a sample was taken in; worked out every quarter of an hour.";
+    evidence_bound: GaugeVec "secchi_evidence_prevalence_upper_bound" ["rule"] "Greatest share of samples that a rule may be out of range on, at its weakest sampling point: exact binomial, 95 %, scheduled samples of 30 days.";
     scheduler_lag: Histogram "secchi_scheduler_lag_seconds" [] "From a slot's due time to its dispatch.";
     scheduler_tick: Gauge "secchi_scheduler_last_tick_timestamp_seconds" [] "The scheduler's last turn.";
     skipped: IntCounterVec "secchi_scheduler_skipped_total" ["reason"] "Slots not sampled: overlap, missed, maintenance, budget, shed.";

@@ -21,8 +21,8 @@ use crate::finding::{Finding, FindingState};
 use crate::ledger::{Context, FindingFilter, LedgerError, TargetRow, View};
 use crate::target::ProbeKind;
 
-type Answer = Result<Json<Value>, Problem>;
-type Asked<T> = Result<Query<T>, QueryRejection>;
+pub(super) type Answer = Result<Json<Value>, Problem>;
+pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
 type Sent = Result<Bytes, BytesRejection>;
 
 /// Parameters of every list; each list uses those that the table of routes names.
@@ -36,10 +36,12 @@ pub(super) struct Params {
     pub(super) probe: Option<String>,
     pub(super) limit: Option<usize>,
     pub(super) after: Option<String>,
+    pub(super) window: Option<String>,
+    pub(super) confidence: Option<String>,
 }
 
 impl Params {
-    fn limit(&self) -> Result<usize, Problem> {
+    pub(super) fn limit(&self) -> Result<usize, Problem> {
         match self.limit {
             None => Ok(1000),
             Some(limit @ 1..=MAX_LIMIT) => Ok(limit),
@@ -47,7 +49,7 @@ impl Params {
         }
     }
 
-    fn probe(&self) -> Result<Option<ProbeKind>, Problem> {
+    pub(super) fn probe(&self) -> Result<Option<ProbeKind>, Problem> {
         given(self.probe.as_deref()).map(parse).transpose()
     }
 
@@ -65,11 +67,11 @@ impl Params {
 }
 
 /// A form sends what was left empty.
-fn given(text: Option<&str>) -> Option<&str> {
+pub(super) fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T, Problem> {
+pub(super) fn parse<T: FromStr<Err = String>>(text: &str) -> Result<T, Problem> {
     text.parse().map_err(Problem::bad)
 }
 
@@ -91,7 +93,7 @@ fn states(text: &str) -> Result<Vec<FindingState>, Problem> {
     Ok(states)
 }
 
-fn params(asked: Asked<Params>) -> Result<Params, Problem> {
+pub(super) fn params(asked: Asked<Params>) -> Result<Params, Problem> {
     asked.map(|Query(params)| params).map_err(|rejection| Problem::bad(rejection.body_text()))
 }
 

@@ -7,6 +7,7 @@ mod basic;
 mod command;
 mod config;
 mod error;
+mod evidence;
 mod exposition;
 mod gate;
 mod health;

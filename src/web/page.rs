@@ -14,6 +14,7 @@ use prometheus::core::Collector;
 
 use super::api::Params;
 use super::error::Problem;
+use super::evidence;
 use super::site::Site;
 use crate::finding::{Finding, FindingState};
 use crate::sample::Severity;
@@ -33,7 +34,8 @@ pub(super) async fn start(
     let next = findings.last().filter(|_| more).map(|finding| finding.id.clone());
     findings.sort_by_key(|finding| std::cmp::Reverse((finding.severity, finding.first_seen)));
     let picture = picture(&site.metrics);
-    let page = render(&findings, &params, next.as_deref(), &picture, (site.clock)());
+    let proof = evidence::weakest(&gauges(&site.metrics.evidence_bound));
+    let page = render(&findings, &params, next.as_deref(), (&picture, &proof), (site.clock)());
     let mut response = Html(page.into_string()).into_response();
     if let Ok(policy) = HeaderValue::try_from(policy()) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
@@ -59,20 +61,21 @@ struct Coverage {
 }
 
 /// Reads the gauges that there are; asking for a series by its labels would make it.
+fn gauges(collector: &dyn Collector) -> Vec<(String, f64)> {
+    let families = collector.collect();
+    let series = families.iter().flat_map(|family| family.get_metric());
+    series
+        .map(|metric| {
+            let label = metric.get_label().first();
+            let label = label.map_or_else(String::new, |label| label.value().to_owned());
+            (label, metric.get_gauge().get_value())
+        })
+        .collect()
+}
+
 fn picture(metrics: &Metrics) -> Vec<Coverage> {
-    let read = |collector: &dyn Collector| -> Vec<(String, f64)> {
-        let families = collector.collect();
-        let series = families.iter().flat_map(|family| family.get_metric());
-        series
-            .map(|metric| {
-                let label = metric.get_label().first();
-                let probe = label.map_or_else(String::new, |label| label.value().to_owned());
-                (probe, metric.get_gauge().get_value())
-            })
-            .collect()
-    };
-    let ratios = read(&metrics.coverage);
-    let points = read(&metrics.points).into_iter().filter(|(_, points)| *points > 0.0);
+    let ratios = gauges(&metrics.coverage);
+    let points = gauges(&metrics.points).into_iter().filter(|(_, points)| *points > 0.0);
     points
         .map(|(probe, points)| {
             let ratio = ratios.iter().find(|(name, _)| *name == probe).map(|(_, ratio)| *ratio);
@@ -85,7 +88,7 @@ fn render(
     findings: &[Finding],
     params: &Params,
     next: Option<&str>,
-    picture: &[Coverage],
+    (picture, proof): (&[Coverage], &Markup),
     now: DateTime<Utc>,
 ) -> Markup {
     html! {
@@ -111,6 +114,7 @@ fn render(
                         }
                     }
                 }
+                (proof)
                 (form(params))
                 (table(findings, now))
                 @if let Some(next) = next {
@@ -234,7 +238,7 @@ fn age(now: DateTime<Utc>, since: DateTime<Utc>) -> String {
 const ROWS: usize = 200;
 
 const STYLE: &str = "body{font:15px/1.4 system-ui,sans-serif;margin:1.5rem auto;max-width:75rem;padding:0 1rem;color:#1b2a33;background:#fff}\
-h1{font-size:1.3rem;margin:0}.picture span{margin-right:1.5rem}form{margin:1rem 0}label{margin-right:1rem}\
+h1{font-size:1.3rem;margin:0}.picture span{margin-right:1.5rem}.proof table{width:auto}form{margin:1rem 0}label{margin-right:1rem}\
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.4rem .6rem;border-bottom:1px solid #dde4e8}\
 td:first-child{border-left:.4rem solid #8aa}.critical td:first-child{border-color:#8b0000}.high td:first-child{border-color:#d1495b}\
 .medium td:first-child{border-color:#e08e45}.low td:first-child{border-color:#edc951}pre{white-space:pre-wrap;overflow-wrap:anywhere}\

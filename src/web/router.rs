@@ -10,7 +10,7 @@ use axum::{Router, middleware};
 use super::gate::{self, Gate};
 use super::security::Security;
 use super::site::Site;
-use super::{api, exposition, health, openapi, page, probe};
+use super::{api, evidence, exposition, health, openapi, page, probe};
 
 pub(super) fn router(site: Arc<Site>, security: Arc<Security>) -> Router {
     let gate = Gate { site: Arc::clone(&site), security };
@@ -24,6 +24,7 @@ pub(super) fn router(site: Arc<Site>, security: Arc<Security>) -> Router {
         .route("/probe", get(probe::probe))
         .route("/api/v1/baselines", get(api::baselines).post(api::accept_baseline))
         .route("/api/v1/deployments", get(api::deployments).post(api::mark_deployment))
+        .route("/api/v1/evidence", get(evidence::evidence))
         .route("/api/v1/exceptions", get(api::exceptions).post(api::add_exception))
         .route("/api/v1/findings", get(api::findings))
         .route("/api/v1/findings/{id}", get(api::finding))

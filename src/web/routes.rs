@@ -85,6 +85,23 @@ pub(super) const ROUTES: &[Route] = &[
     post("/api/v1/baselines", Right::Baseline, "Accept what a target shows now."),
     get("/api/v1/deployments", Access::Read, "Marked deployments.", &[LIMIT, AFTER]),
     post("/api/v1/deployments", Right::Deploy, "Mark a deployment."),
+    get(
+        "/api/v1/evidence",
+        Access::Read,
+        "What the scheduled samples of a window prove, by sampling point and rule.",
+        &[
+            TARGET,
+            PROBE,
+            ("rule", "Only this rule."),
+            (
+                "window",
+                "How far back: 30d unless told, from 1d to 10y; whole days (UTC), or weeks.",
+            ),
+            ("confidence", "How sure the bound must be: 95% unless told."),
+            LIMIT,
+            AFTER,
+        ],
+    ),
     get("/api/v1/exceptions", Access::Read, "Accepted risks.", &[LIMIT, AFTER]),
     post("/api/v1/exceptions", Right::Exception, "Accept a risk until a day."),
     get("/api/v1/findings", Access::Read, "Findings by id.", FILTER),

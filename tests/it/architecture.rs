@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("sampler", &["probe", "rules", "schedule"]),
     ("alert", &["ledger", "outgoing"]),
     ("web", &["finding", "ledger", "schedule"]),
+    ("report", &["finding", "ledger", "rules", "schedule"]),
     ("config", &["inventory", "outgoing", "schedule", "rules", "alert", "web"]),
     (
         "daemon",
@@ -31,6 +32,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ledger",
             "outgoing",
             "probe",
+            "report",
             "rules",
             "sampler",
             "schedule",
@@ -48,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ledger",
             "outgoing",
             "probe",
+            "report",
             "rules",
             "sampler",
             "schedule",

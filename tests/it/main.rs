@@ -35,4 +35,6 @@ mod monitoring;
 mod plan;
 /// What the daemon does to its targets: one connection at a time, at the configured rate.
 mod politeness;
+/// What samples prove afterwards: evidence over the API, and `secchi report`.
+mod proof;
 mod support;

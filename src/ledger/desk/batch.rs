@@ -1,6 +1,6 @@
 //! What one commit will write.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
@@ -71,7 +71,8 @@ impl Batch {
             match event {
                 Event::Samples { samples, .. } => {
                     for sample in samples {
-                        shed.points.insert(sample.point);
+                        let since = sample.since.unwrap_or(sample.at);
+                        shed.points.entry(sample.point).or_insert(since);
                         shed.findings.extend(sample.breached);
                         shed.findings.extend(sample.clean);
                     }
@@ -114,6 +115,27 @@ impl Batch {
 #[derive(Debug, Default)]
 pub(super) struct Shed {
     pub(super) samples: usize,
-    pub(super) points: HashSet<i64>,
+    /// Each with the time from which slots are to be counted again.
+    pub(super) points: HashMap<i64, i64>,
     pub(super) findings: HashSet<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_of_lost_samples_are_counted_from_the_first_of_them() {
+        let mut batch = Batch::default();
+        let taken = |point, at, since| SampleEntry { point, at, since, ..SampleEntry::default() };
+        for (id, entry) in
+            [taken(1, 50, None), taken(1, 60, None), taken(2, 90, Some(30))].into_iter().enumerate()
+        {
+            batch.sample(i64::try_from(id).expect("a number"), entry);
+        }
+        let shed = batch.shed();
+        assert_eq!(shed.samples, 3);
+        assert_eq!(shed.points, HashMap::from([(1, 50), (2, 30)]));
+        assert!(batch.is_empty());
+    }
 }

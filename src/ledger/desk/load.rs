@@ -9,6 +9,7 @@ use rusqlite::{Connection, Row};
 use super::{Desk, News, Open, PointEntry};
 use crate::finding::Exception;
 use crate::ledger::LedgerError;
+use crate::ledger::evidence::Sheets;
 use crate::ledger::gauges;
 use crate::ledger::project::{coded, counter, unjson, unsigned, word};
 use crate::ledger::read::{FINDING, finding};
@@ -33,6 +34,7 @@ impl Desk {
             last_sample: counter(db, "sample")?,
             counts: HashMap::new(),
             metrics,
+            sheets: Sheets::load(db)?,
             news: News::default(),
         };
         desk.load_points(db)?;
@@ -44,8 +46,9 @@ impl Desk {
     fn load_points(&mut self, db: &Connection) -> Result<(), LedgerError> {
         let sql = "SELECT p.number, p.target, p.probe, p.address, p.labels, p.plan, p.freshness,
                    p.retired, l.first_at, l.at, l.known_at, l.slot, l.verdict, l.unknown,
-                   l.out_of_range, c.digest, l.gauges, p.key
+                   l.out_of_range, c.digest, l.gauges, p.key, coalesce(r.interval, 0)
                    FROM points p LEFT JOIN latest l ON l.point = p.number
+                   LEFT JOIN rhythms r ON r.point = p.number
                    LEFT JOIN contents c ON c.id = l.content ORDER BY p.number";
         let mut texts = Texts::default();
         let mut statement = db.prepare(sql)?;
@@ -130,6 +133,8 @@ fn read_point(row: &Row<'_>, texts: &mut Texts) -> Result<PointEntry, LedgerErro
         unknown: row.get::<_, Option<bool>>(13)?.unwrap_or(false),
         out_of_range: row.get(14)?,
         digest: digest.and_then(|digest| digest.try_into().ok()),
+        scheduled_at: row.get(9)?,
+        interval: row.get(18)?,
         gauges: gauges.iter().filter_map(|(name, v)| Some((gauges::known(name)?, *v))).collect(),
         ..PointEntry::new(row.get(0)?, place, how)
     })

@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::entry::{Code, SampleEntry};
 use super::event::Event;
+use super::evidence::Sheets;
 use super::latest::PointLatest;
 use super::options::{Memory, PointState, Receipt};
 use super::project::millis;
@@ -23,7 +24,7 @@ use crate::target::{Labels, PointKey};
 use crate::telemetry::Metrics;
 
 pub(super) use batch::Batch;
-pub(super) use points::PointEntry;
+pub(super) use points::{PointEntry, is_of_plan};
 
 /// A record, with what can be worked out before the writer's turn.
 #[derive(Debug)]
@@ -37,6 +38,10 @@ pub(super) struct Prepared {
     pub(super) memory_before: u64,
     pub(super) plan: Arc<str>,
     pub(super) freshness: i64,
+    pub(super) interval: i64,
+    pub(super) due: u64,
+    /// The mark of what the rules said, of samples of the point's own plan.
+    pub(super) sheet: Option<u128>,
     pub(super) content: Option<Content>,
 }
 
@@ -84,6 +89,7 @@ pub(super) struct Desk {
     last_sample: i64,
     counts: HashMap<(Arc<str>, &'static str, &'static str), i64>,
     metrics: Arc<Metrics>,
+    pub(super) sheets: Sheets,
     pub(super) news: News,
 }
 
@@ -96,9 +102,13 @@ impl Desk {
         let at = sample.taken_at;
         let key = PointKey::new(&sample.target, sample.probe, sample.address);
         batch.at = batch.at.max(at);
+        let (missed, since) = self.missed(key, &prepared);
         self.describe(key, &prepared, batch);
         let changes = self.look(key, &prepared);
         let mut entry = self.entry(key, &prepared);
+        (entry.missed, entry.since) = (missed, since);
+        entry.sheet =
+            prepared.sheet.map(|mark| self.sheets.number(mark, &prepared.judgements, batch));
         self.last_sample += 1;
         let id = self.last_sample;
         let mut receipt = Receipt::default();
@@ -142,6 +152,18 @@ impl Desk {
         };
         let open = self.open.get(&key).map_or(&[][..], Vec::as_slice);
         step(open.iter().map(|open| &open.finding), &look)
+    }
+
+    /// The slots of the point's plan that passed unseen, and since when. Where it is sampled anew, or
+    /// by another plan, none did.
+    fn missed(&self, key: PointKey, prepared: &Prepared) -> (i64, Option<i64>) {
+        let known = self.points.get(&key).filter(|p| !p.retired && p.plan == prepared.plan);
+        let since = known.and_then(|point| point.scheduled_at);
+        let missed = i64::try_from(prepared.due.saturating_sub(1)).unwrap_or(i64::MAX);
+        if prepared.sheet.is_none() || missed == 0 || since.is_none() {
+            return (0, None);
+        }
+        (missed.min(MOST_MISSED), since)
     }
 
     fn entry(&self, key: PointKey, prepared: &Prepared) -> SampleEntry {
@@ -252,9 +274,13 @@ impl Desk {
     /// Gives up a batch's samples so that memory stays bounded while the store cannot be written.
     pub(super) fn shed(&mut self, batch: &mut Batch) -> u64 {
         let shed = batch.shed();
-        for point in self.points.values_mut().filter(|point| shed.points.contains(&point.number)) {
+        for (key, point) in &mut self.points {
+            let Some(lost_at) = shed.points.get(&point.number) else { continue };
             // What the store has of it is older: the next sample must say it anew.
             point.digest = None;
+            // Slots whose samples are lost count as missed.
+            point.scheduled_at = point.scheduled_at.min(Some(*lost_at));
+            self.news.states.push((*key, point.state()));
         }
         batch.memory.clear();
         self.points.values_mut().for_each(PointEntry::forget);
@@ -287,6 +313,9 @@ fn changed(number: i64, change: &Change) -> Event {
 fn whole(measurements: &Measurements) -> Option<String> {
     serde_json::to_string(measurements).ok()
 }
+
+/// So many slots are counted as missed at once, at most: a second's plan over thirty years.
+const MOST_MISSED: i64 = 1_000_000_000;
 
 /// To the millisecond.
 pub(super) fn trunc(at: DateTime<Utc>) -> DateTime<Utc> {

@@ -8,7 +8,7 @@ use crate::ledger::event::Event;
 use crate::ledger::latest::PointLatest;
 use crate::ledger::options::{Memory, PointState};
 use crate::ledger::project::{millis, time};
-use crate::sample::{Sample, Verdict};
+use crate::sample::{Cause, Sample, Verdict};
 use crate::target::{Labels, PointKey, ProbeKind};
 
 /// One sampling point. Times are milliseconds since 1970.
@@ -33,6 +33,9 @@ pub(in crate::ledger) struct PointEntry {
     pub(super) gauges: Box<[(&'static str, f64)]>,
     pub(super) volatile_at: i64,
     pub(super) memory: u64,
+    /// The last sample of its own plan.
+    pub(super) scheduled_at: Option<i64>,
+    pub(super) interval: i64,
 }
 
 impl PointEntry {
@@ -62,6 +65,8 @@ impl PointEntry {
             gauges: Box::default(),
             volatile_at: 0,
             memory: Memory::NO_MARK,
+            scheduled_at: None,
+            interval: 0,
         }
     }
 
@@ -71,6 +76,9 @@ impl PointEntry {
         self.first_at.get_or_insert(at);
         self.at = self.at.max(Some(at));
         self.slot = self.slot.max(sample.slot);
+        if is_of_plan(sample) {
+            self.scheduled_at = self.scheduled_at.max(Some(at));
+        }
         self.verdict = Some(verdict);
         self.unknown = sample.unknown().is_some();
         if !self.unknown {
@@ -108,6 +116,7 @@ impl PointEntry {
         PointState {
             last_sample: self.at.map(time),
             last_known: self.known_at.map(time),
+            last_scheduled: self.scheduled_at.map(time),
             last_slot: self.slot,
             verdict: self.verdict,
         }
@@ -129,6 +138,11 @@ impl PointEntry {
     }
 }
 
+/// Whether a sample was taken because the point's own plan said so: what statistics go by.
+pub(in crate::ledger) fn is_of_plan(sample: &Sample) -> bool {
+    sample.cause == Cause::Scheduled && sample.slot.is_some()
+}
+
 impl Desk {
     /// Makes the point known, or known otherwise.
     pub(super) fn describe(&mut self, key: PointKey, prepared: &Prepared, batch: &mut Batch) {
@@ -137,6 +151,7 @@ impl Desk {
             && point.labels == prepared.labels
             && point.plan == prepared.plan
             && point.freshness == prepared.freshness
+            && point.interval == prepared.interval
         {
             return;
         }
@@ -153,6 +168,7 @@ impl Desk {
         point.labels = Arc::clone(&prepared.labels);
         point.plan = Arc::clone(&prepared.plan);
         point.freshness = prepared.freshness;
+        point.interval = prepared.interval;
         batch.events.push(Event::PointDescribed {
             number: point.number,
             target: Arc::clone(&point.target),
@@ -161,6 +177,7 @@ impl Desk {
             labels: Arc::clone(&point.labels),
             plan: Arc::clone(&point.plan),
             freshness: point.freshness,
+            interval: point.interval,
         });
     }
 

@@ -1,5 +1,6 @@
 //! What the ledger promises, through its public face.
 
+mod evidence;
 mod full;
 mod outbox;
 mod retention;
@@ -107,6 +108,8 @@ fn sample_of(target: &str, seconds: i64, versions: Option<&[&str]>) -> Record {
         memory_before: Memory::NO_MARK,
         plan: "fast".into(),
         freshness: Duration::from_secs(3600),
+        interval: Duration::from_secs(60),
+        due: 1,
     }
 }
 

@@ -76,6 +76,10 @@ async fn raw_samples_go_first_when_the_store_is_too_big() {
     }
     let report = assert_whole(dir.path());
     assert!(report.dropped_through > 0 && report.samples < 12_000, "{report:?}");
+    let db = Connection::open(dir.path().join(FILE)).expect("the store");
+    let sql = "SELECT sum(samples) FROM evidence";
+    let proven: i64 = db.query_row(sql, [], |row| row.get(0)).expect("a number");
+    assert_eq!(proven, 12_000, "what samples prove outlives them");
     assert!(size(dir.path()) < most + most / 4, "{}", size(dir.path()));
     assert_eq!(states(&ledger), [FindingState::Resolved]);
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
+use crate::probe::trust::certificate::fingerprint;
 use crate::probe::trust::{self, Anchors, Served};
 use crate::sample::{Measurements, Path, Reason, Unknown};
 
@@ -53,6 +54,7 @@ pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unk
         false => facts.set_unknown("starttls", Reason::NotApplicable),
     }
     versions(&mut facts, seen);
+    witnesses(&mut facts, seen);
     choices(&mut facts, seen);
     negotiated(&mut facts, &seen.handshake, frame.offered_alpn);
     extensions(&mut facts, seen);
@@ -81,6 +83,26 @@ fn versions(facts: &mut Measurements, seen: &Seen) {
             facts.set_unknown(path.to_string(), why);
         }
     }
+}
+
+/// With what each version was seen first: where several servers answer at one address, this tells
+/// which of them it was.
+fn witnesses(facts: &mut Measurements, seen: &Seen) {
+    let real = &seen.handshake;
+    let shaken =
+        real.version.map(|version| (version, real.suite, real.served.certificates.first()));
+    let answered = seen.board.answers.iter().map(|answer| {
+        let suite = answer.hello.as_ref().map(|hello| hello.suite);
+        (answer.version, suite, answer.certificates.iter().flatten().next())
+    });
+    let mut of_version: BTreeMap<&str, String> = BTreeMap::new();
+    for (version, suite, leaf) in answered.chain(shaken) {
+        let suite = suite.map(suites::name).map(Into::into);
+        let leaf = leaf.map(|der| format!("certificate sha256 {}", fingerprint(der)));
+        let words: Vec<String> = suite.into_iter().chain(leaf).collect();
+        of_version.entry(version.name()).or_insert_with(|| words.join(", "));
+    }
+    facts.set("witnesses", of_version);
 }
 
 /// Suites, groups and schemes: one seen an answer, so each set is a lower bound.
@@ -296,4 +318,5 @@ const KEYS: &[&str] = &[
     "starttls",
     "versions",
     "vulnerabilities",
+    "witnesses",
 ];

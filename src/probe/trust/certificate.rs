@@ -15,6 +15,11 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 use super::der::{INTEGER, Row, SEQUENCE, bits};
 
+/// A certificate's SHA-256 in hex.
+pub(crate) fn fingerprint(der: &[u8]) -> String {
+    hex::encode(digest(&SHA256, der))
+}
+
 /// One certificate, as CONTRACT §tls writes it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Facts {
@@ -55,7 +60,7 @@ pub(crate) fn facts(der: &[u8], certificate: &X509Certificate<'_>) -> Facts {
         key_type: key_type(key),
         key_bits: key_bits(key),
         signature_algorithm: signature_name(&certificate.signature_algorithm.algorithm),
-        sha256: hex::encode(digest(&SHA256, der)),
+        sha256: fingerprint(der),
         spki_sha256: hex::encode(digest(&SHA256, key.raw)),
         scts: scts(certificate),
         must_staple: must_staple(certificate),

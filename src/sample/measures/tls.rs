@@ -5,6 +5,11 @@ use crate::sample::{Kind, Measure, Unit};
 pub(super) const MEASURES: &[Measure] = &[
     Measure::new("tls.versions", Kind::Set, "Protocol versions offered: SSLv2 … TLSv1.3."),
     Measure::new(
+        "tls.witnesses",
+        Kind::MapOf(&Kind::Text),
+        "With what suite and certificate each version was seen.",
+    ),
+    Measure::new(
         "tls.cipher_suites",
         Kind::MapOf(&Kind::Set),
         "Cipher suites seen, by version, IANA names.",

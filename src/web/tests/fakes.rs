@@ -14,7 +14,10 @@ use tower::ServiceExt as _;
 
 use crate::finding::{Count, Finding, FindingKey, FindingState, Spread};
 use crate::ledger::latest::Latest;
-use crate::ledger::{Context, FindingFilter, LedgerError, SampleRow, TargetRow, View};
+use crate::ledger::{
+    Context, EvidenceFilter, EvidencePage, EvidenceRow, FindingFilter, LedgerError, SampleRow,
+    TargetRow, View,
+};
 use crate::sample::{Evidence, Severity};
 use crate::target::ProbeKind;
 use crate::telemetry::Metrics;
@@ -98,6 +101,28 @@ impl View for MemoryView {
         let ids = (0..25_i64).rev().filter(|id| before.is_none_or(|before| *id < before));
         let row = |id| SampleRow { id, sample: json!({ "target": target }) };
         Ok(ids.take(limit).map(row).collect())
+    }
+
+    fn evidence(&self, filter: &EvidenceFilter) -> Result<EvidencePage, LedgerError> {
+        let rows = (0..7).map(|n| EvidenceRow {
+            target: HOSTILE.into(),
+            probe: ProbeKind::Tls,
+            address: "2001:db8::1".parse().ok(),
+            rule: format!("tls-rule-{n}").into(),
+            range: "at least 1".into(),
+            samples: 44,
+            positives: u64::from(n == 0),
+            unknown: 2,
+            due: 50,
+            taken: 46,
+            oldest: Some(epoch() - TimeDelta::days(3)),
+            retired: false,
+        });
+        let rows = rows.filter(|row| {
+            filter.after.as_ref().is_none_or(|after| row.key() > *after)
+                && filter.rule.as_ref().is_none_or(|rule| **rule == *row.rule)
+        });
+        Ok(EvidencePage { since: filter.since, rows: rows.take(filter.limit).collect() })
     }
 }
 

@@ -12,6 +12,7 @@ async fn pages_hold_every_record_once() {
         ("/api/v1/findings?limit=4", "findings", "id", 25),
         ("/api/v1/samples?target=a&limit=4", "samples", "id", 25),
         ("/api/v1/deployments?limit=3", "deployments", "id", 7),
+        ("/api/v1/evidence?limit=3", "evidence", "rule", 7),
         ("/api/v1/targets?limit=1", "targets", "target", 3),
     ] {
         let (mut seen, mut after, mut pages) = (HashSet::new(), String::new(), 0);
