@@ -29,23 +29,23 @@ impl LedgerSink {
         Self { ledger, seed, metrics, watchdog: Watchdog::default() }
     }
 
-    /// Slots of the point's plan that came due since its last sample, this one included. Summed up
+    /// Slots of the run's plan that came due since the last sample of its kind, this one included. Summed up
     /// they are every slot since its first, whatever the daemon was kept from meanwhile.
     fn due(&self, entry: &Entry, sample: &Sample) -> u64 {
-        let key = entry.point.key();
-        let since = self.ledger.point_state(key).last_scheduled;
+        let sampled = PointKey::new(&sample.target, sample.probe, sample.address);
+        let since = self.ledger.point_state(sampled).last_scheduled;
         let Some(since) = since.filter(|_| sample.cause == Cause::Scheduled) else { return 1 };
         // The ledger keeps milliseconds: a slot may have been due in what was cut off.
         let since = since + TimeDelta::milliseconds(1);
-        entry.plan.slots_between(key, &self.seed, since, sample.taken_at).max(1)
+        let slots = entry.plan.slots_between(entry.point.key(), &self.seed, since, sample.taken_at);
+        slots.max(1)
     }
 
     /// Records one sample; answers how many repeats it wants.
     async fn take_in(&self, entry: &Entry, judged: Judged, mark: u64) -> u32 {
-        let own = judged.sample.probe == entry.point.probe;
         let (probe, seen) = (judged.sample.probe, judged.sample.taken_at);
-        let due = if own { self.due(entry, &judged.sample) } else { 1 };
-        let receipt = match self.ledger.record(record(entry, judged, own, mark, due)).await {
+        let due = self.due(entry, &judged.sample);
+        let receipt = match self.ledger.record(record(entry, judged, mark, due)).await {
             Ok(receipt) => receipt,
             Err(error) => {
                 tracing::error!(%error, "a sample was not recorded");
@@ -105,13 +105,9 @@ impl Sink for LedgerSink {
 /// A finding that comes later than that is not put down to the deployment.
 const A_DAY: i64 = 86_400;
 
-fn record(entry: &Entry, judged: Judged, own: bool, mark: u64, due: u64) -> Record {
-    let mut sample = judged.sample;
-    if !own {
-        sample.slot = None;
-    }
+fn record(entry: &Entry, judged: Judged, mark: u64, due: u64) -> Record {
     Record {
-        sample,
+        sample: judged.sample,
         judgements: judged.judgements,
         verdict: judged.verdict,
         labels: Arc::clone(&entry.point.target.labels),

@@ -61,8 +61,8 @@ impl Default for SegmentPolicy {
 /// A judged sample, with what the ledger must know of its point.
 #[derive(Clone, Debug)]
 pub struct Record {
-    /// The sample. A slot belongs to a sample of the point's own plan only: one that came by the
-    /// way (a glimpse, http → tls) has none.
+    /// The sample. A slot is one of the plan that it was taken by: the point's own, or for a glimpse
+    /// (http → tls) that of the point whose run gave it, by which alone the point is sampled.
     pub sample: Sample,
     /// What the rules said.
     pub judgements: Vec<Judgement>,

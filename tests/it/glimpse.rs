@@ -136,6 +136,14 @@ fn an_expiring_certificate_is_found_by_the_handshakes_of_http_alone_until_it_is_
     assert!(connections <= samples + 1.0, "{connections} connections, {samples} samples");
     assert_eq!(sum(&daemon, "secchi_connections_total", "probe=\"tls\""), 0.0);
     shown_in_lists(&daemon, &shop.target());
+    // Each of them was a look by the plan, and proves as much.
+    let row = eventually("evidence", Duration::from_secs(20), || {
+        let path = format!("/api/v1/evidence?rule={EXPIRY}");
+        let row = get_json(daemon.port, &path).expect("evidence")["evidence"][0].clone();
+        (row["samples"].as_u64() >= Some(3)).then_some(row)
+    });
+    assert_eq!(row["samples"], row["positives"], "{row}");
+    assert!(row["coverage"].as_f64() > Some(0.5), "{row}");
 
     daemon.process.signal("TERM");
     assert_eq!(daemon.process.wait(Duration::from_secs(20)), Some(0));
