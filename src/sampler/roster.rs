@@ -15,21 +15,25 @@ use crate::rules::Selection;
 use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
 use crate::target::{Point, PointKey, ProbeKind, Target};
 
-/// One point as the roster holds it: 80 bytes, for a million of them are to fit.
+/// One point as the roster holds it: 72 bytes, for a million of them are to fit.
 struct Place {
     point: Point,
     how: Arc<How>,
-    key: PointKey,
     next: Next,
     /// [`NEVER`] before the first.
     last_slot: i64,
-    /// Unix seconds: when something was measured last, else since when the point is sampled;
-    /// [`NEVER`] where no glimpse has come yet.
-    fresh_at: i64,
+    /// Unix seconds, which end in 2106: when something was measured last, else since when the point
+    /// is sampled; 0 where no glimpse has come yet.
+    fresh_at: u32,
     busy: bool,
 }
 
 impl Place {
+    /// Worked out anew each time, for it takes eight bytes.
+    fn key(&self) -> PointKey {
+        self.point.key()
+    }
+
     /// Whether it is sampled by runs of its own.
     fn has_runs(&self) -> bool {
         self.how.glimpse != Glimpse::Takes
@@ -164,8 +168,8 @@ impl Roster {
                 }
                 before.next = Next::of(next);
             }
-            if before.fresh_at == NEVER && how.glimpse != Glimpse::Takes {
-                before.fresh_at = now.timestamp();
+            if before.fresh_at == 0 && how.glimpse != Glimpse::Takes {
+                before.fresh_at = seconds(now);
             }
             if before.point.target.labels != point.target.labels {
                 self.services.remove(&before.point, index);
@@ -179,13 +183,13 @@ impl Roster {
             self.queue.insert(index, slot.due);
         }
         let next = Next::of(next);
-        let since = if how.glimpse == Glimpse::Takes { NEVER } else { now.timestamp() };
+        let since = if how.glimpse == Glimpse::Takes { 0 } else { seconds(now) };
         let known_at = last.and_then(|last| last.known_at);
-        let fresh_at = known_at.map_or(since, |at| at.timestamp());
+        let fresh_at = known_at.map_or(since, seconds);
         self.by_key.insert(key, index);
         self.by_name.insert((Arc::clone(&point.target.name), point.probe, index));
         self.services.add(&point, index);
-        *place = Some(Place { point, how, key, next, last_slot, fresh_at, busy: false });
+        *place = Some(Place { point, how, next, last_slot, fresh_at, busy: false });
     }
 
     /// Whether the point is known.
@@ -260,12 +264,12 @@ impl Roster {
         let places = (0..).zip(&self.places);
         let chosen = places.filter_map(|(index, place)| Some((index, place.as_ref()?)));
         let chosen = chosen.filter(|(_, place)| place.has_runs() && passes(&place.point.target));
-        chosen.map(|(index, place)| (index, place.key)).collect()
+        chosen.map(|(index, place)| (index, place.key())).collect()
     }
 
     fn seat(&self, index: u32) -> Option<Seat> {
         let place = self.places.get(index as usize)?.as_ref();
-        place.filter(|place| place.has_runs()).map(|place| (index, place.key))
+        place.filter(|place| place.has_runs()).map(|place| (index, place.key()))
     }
 
     /// Every point.
@@ -349,8 +353,8 @@ impl Roster {
         let place = self.places.get_mut(index as usize)?.as_mut()?;
         let slot = std::mem::take(&mut place.next).slot()?;
         // Slots that passed while the loop could not run are counted, not caught up.
-        let passed = place.how.plan.slots_between(place.key, seed, slot.due, now);
-        let next = place.how.next(place.key, seed, slot.due.max(now));
+        let passed = place.how.plan.slots_between(place.key(), seed, slot.due, now);
+        let next = place.how.next(place.key(), seed, slot.due.max(now));
         if let Some(next) = &next {
             self.queue.insert(index, next.due);
         }
@@ -384,11 +388,11 @@ impl Roster {
                 Begin::Gone
             }
             Some(place) if !place.has_runs() => Begin::Gone,
-            Some(place) if place.key == key && !place.busy => {
+            Some(place) if place.key() == key && !place.busy => {
                 place.busy = true;
                 Begin::Start(place.entry())
             }
-            Some(place) if place.key == key => Begin::Busy,
+            Some(place) if place.key() == key => Begin::Busy,
             _ => Begin::Gone,
         }
     }
@@ -396,9 +400,9 @@ impl Roster {
     /// The point may be sampled again; `known_at` is when it measured something, if it did.
     pub(super) fn finish(&mut self, index: u32, key: PointKey, known_at: Option<DateTime<Utc>>) {
         let place = self.places.get_mut(index as usize).and_then(Option::as_mut);
-        if let Some(place) = place.filter(|place| place.key == key) {
+        if let Some(place) = place.filter(|place| place.key() == key) {
             place.busy = false;
-            place.fresh_at = known_at.map_or(place.fresh_at, |at| at.timestamp());
+            place.fresh_at = known_at.map_or(place.fresh_at, seconds);
         }
     }
 
@@ -406,7 +410,7 @@ impl Roster {
     pub(super) fn glimpsed(&mut self, key: PointKey, at: DateTime<Utc>) {
         let place = self.by_key.get(&key).and_then(|index| self.places.get_mut(*index as usize));
         if let Some(place) = place.and_then(Option::as_mut) {
-            place.fresh_at = place.fresh_at.max(at.timestamp());
+            place.fresh_at = place.fresh_at.max(seconds(at));
         }
     }
 
@@ -414,17 +418,21 @@ impl Roster {
     /// glimpsed (a site without https) counts from its first glimpse on.
     pub(super) fn freshness(&self, now: DateTime<Utc>) -> [Freshness; 4] {
         let mut all = [Freshness::default(); 4];
-        let known = |place: &&Place| place.fresh_at != NEVER;
+        let known = |place: &&Place| place.fresh_at != 0;
         for place in self.places.iter().flatten().filter(known) {
             let of_probe = &mut all[place.point.probe as usize];
             let limit = i64::try_from(place.how.freshness.as_secs()).unwrap_or(i64::MAX);
             of_probe.points += 1;
-            of_probe.fresh += u32::from(now.timestamp().saturating_sub(place.fresh_at) <= limit);
-            of_probe.oldest =
-                Some(of_probe.oldest.map_or(place.fresh_at, |at| at.min(place.fresh_at)));
+            let fresh_at = i64::from(place.fresh_at);
+            of_probe.fresh += u32::from(now.timestamp().saturating_sub(fresh_at) <= limit);
+            of_probe.oldest = Some(of_probe.oldest.map_or(fresh_at, |at| at.min(fresh_at)));
         }
         all
     }
+}
+
+fn seconds(at: DateTime<Utc>) -> u32 {
+    u32::try_from(at.timestamp().max(1)).unwrap_or(u32::MAX)
 }
 
 fn rank(point: &Point) -> Rank {
@@ -479,7 +487,7 @@ mod tests {
             roster.put(entry(n, &plan), &Seed([1; 16]), None, now);
         }
         assert_eq!(roster.hows.len(), 2);
-        assert!(size_of::<Option<Place>>() <= 88, "{}", size_of::<Option<Place>>());
+        assert!(size_of::<Option<Place>>() <= 72, "{}", size_of::<Option<Place>>());
         let back = roster.entries(|point| &*point.target.name == "host-700.test");
         let freshness: Vec<_> = back.map(|entry| entry.freshness.as_secs()).collect();
         assert_eq!(freshness, [1]);
