@@ -7,6 +7,7 @@ mod backlog;
 mod doubt;
 mod entry;
 mod extras;
+mod meter;
 mod pace;
 mod roster;
 mod run;

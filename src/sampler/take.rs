@@ -7,7 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::doubt;
-use crate::probe::dial::{Dialer, Outside};
+use super::meter::Metered;
+use crate::probe::dial::{Dialer, Outside, Traffic};
 use crate::probe::{self, Job, Memory, Observation};
 use crate::rules::{Selection, sample_verdict};
 use crate::sample::{Cause, Judgement, Outcome, Reason, Sample, Unknown, Verdict};
@@ -80,8 +81,14 @@ impl Taker {
         let inflight = self.metrics.inflight.with_label_values(&[point.probe.as_str()]);
         inflight.inc();
         // A task of its own, so that a panic on some peer's bytes stops one sample and no more.
-        let run = tokio::spawn(probe::run(self.job(ask, memory, taken_at))).await;
+        let job = self.job(ask, memory, taken_at);
+        let traffic = Arc::clone(job.dialer.traffic());
+        let run = tokio::spawn(Metered::new(probe::run(job))).await;
         inflight.dec();
+        let run = run.map(|(run, spent)| {
+            self.count_cost(point.probe, &traffic, spent);
+            run
+        });
         let run = run.unwrap_or_else(|error| {
             tracing::error!(target = %point.target.name, probe = %point.probe, %error, "a probe stopped short");
             let unknown = Unknown::new(Reason::LocalError, "the probe stopped short");
@@ -107,6 +114,17 @@ impl Taker {
                 self.judged(sample, judgements, kept)
             })
             .collect()
+    }
+
+    /// What a run cost: bytes both ways, and processor time.
+    fn count_cost(&self, probe: ProbeKind, traffic: &Traffic, spent: Duration) {
+        let bytes = |direction: &str| {
+            self.metrics.probe_bytes.with_label_values(&[probe.as_str(), direction])
+        };
+        bytes("received").inc_by(traffic.received());
+        bytes("sent").inc_by(traffic.sent());
+        let cpu = self.metrics.probe_cpu.with_label_values(&[probe.as_str()]);
+        cpu.inc_by(spent.as_secs_f64());
     }
 
     fn is_clock_doubted(&self) -> bool {

@@ -1,8 +1,8 @@
 //! The one table of Secchi's own metrics: about 300 series at any number of targets.
 
 use prometheus::{
-    Counter, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
-    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Counter, CounterVec, Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec,
+    IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::sample::{Reason, Verdict};
@@ -64,6 +64,8 @@ table! {
     samples: IntCounterVec "secchi_samples_total" ["probe", "verdict"] "Samples taken, by the verdict of the worst rule.";
     unknowns: IntCounterVec "secchi_sample_unknown_total" ["probe", "reason"] "Samples without any measurement, by reason.";
     sample_seconds: HistogramVec "secchi_sample_duration_seconds" ["probe"] "How long samples take.";
+    probe_bytes: IntCounterVec "secchi_probe_bytes_total" ["probe", "direction"] "Payload that probes received and sent.";
+    probe_cpu: CounterVec "secchi_probe_cpu_seconds_total" ["probe"] "Processor time of the runs' own tasks; what they spawn is not in it.";
     connections: IntCounterVec "secchi_connections_total" ["probe"] "Connections begun and queries asked.";
     out_of_scope: IntCounterVec "secchi_out_of_scope_total" ["probe"] "Contacts that the scope refused.";
     coverage: GaugeVec "secchi_sampling_coverage_ratio" ["probe"] "Share of points sampled within their freshness.";
@@ -172,6 +174,7 @@ macro_rules! make {
 
 make! {
     Counter Opts plain;
+    CounterVec Opts vec;
     Gauge Opts plain;
     GaugeVec Opts vec;
     Histogram HistogramOpts plain;

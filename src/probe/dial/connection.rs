@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Permit;
+use super::{Permit, Traffic};
 
 /// A TCP connection that ends with `TimedOut` where a read or write waits too long, and with
 /// `FileTooLarge` where the peer sends more than it may.
@@ -23,6 +24,7 @@ pub struct Connection {
     patience: Duration,
     deadline: Instant,
     bytes_left: usize,
+    traffic: Arc<Traffic>,
     _permit: Permit,
 }
 
@@ -30,9 +32,8 @@ impl Connection {
     pub(super) fn new(
         stream: TcpStream,
         permit: Permit,
-        patience: Duration,
-        deadline: Instant,
-        limit: usize,
+        (patience, deadline, limit): (Duration, Instant, usize),
+        traffic: Arc<Traffic>,
     ) -> Self {
         Self {
             stream,
@@ -41,6 +42,7 @@ impl Connection {
             patience,
             deadline,
             bytes_left: limit,
+            traffic,
             _permit: permit,
         }
     }
@@ -95,6 +97,7 @@ impl AsyncRead for Connection {
         match self.wait(cx, poll) {
             Poll::Ready(Ok(read)) => {
                 self.bytes_left -= read;
+                self.traffic.note_received(read);
                 buf.advance(read);
                 Poll::Ready(Ok(()))
             }
@@ -111,6 +114,9 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(sent)) = &poll {
+            self.traffic.note_sent(*sent);
+        }
         self.wait(cx, poll)
     }
 

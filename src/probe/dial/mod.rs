@@ -3,6 +3,7 @@
 
 mod connection;
 mod error;
+mod traffic;
 
 use std::fmt;
 use std::io;
@@ -20,6 +21,7 @@ use crate::target::{Host, ProbeKind, Settings};
 
 pub use connection::Connection;
 pub use error::{DialError, of_io};
+pub use traffic::Traffic;
 
 /// Three SYNs leave in this time (0, 1 and 3 s), so that one lost packet is no verdict.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(3500);
@@ -129,6 +131,7 @@ pub struct Dialer {
     read_timeout: Duration,
     read_limit: usize,
     connections: Arc<AtomicU32>,
+    traffic: Arc<Traffic>,
 }
 
 impl Dialer {
@@ -147,6 +150,7 @@ impl Dialer {
             read_timeout: (budget / 5).min(Duration::from_secs(5)),
             read_limit: READ_LIMIT,
             connections: Arc::default(),
+            traffic: Arc::default(),
         }
     }
 
@@ -155,6 +159,11 @@ impl Dialer {
     pub fn with_read_limit(mut self, bytes: usize) -> Self {
         self.read_limit = bytes;
         self
+    }
+
+    /// The bytes of the job; every socket it opens counts there.
+    pub fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     /// When the job must be over.
@@ -232,7 +241,9 @@ impl Dialer {
         }
         // Without it a hello of two writes waits for an ACK; a failure costs only time.
         let _ = stream.set_nodelay(true);
-        Ok(Connection::new(stream, permit, self.read_timeout, self.deadline, self.read_limit))
+        let traffic = Arc::clone(&self.traffic);
+        let bounds = (self.read_timeout, self.deadline, self.read_limit);
+        Ok(Connection::new(stream, permit, bounds, traffic))
     }
 
     /// Opens a UDP socket that hears `to` only. Each datagram sent by it

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::Fault;
 use super::wire::{self, Heard, Question, Sent, Style};
-use crate::probe::dial::{DialError, Dialer, Purpose, of_io};
+use crate::probe::dial::{DialError, Dialer, Purpose, Traffic, of_io};
 use crate::sample::{Reason, Unknown};
 
 /// A server to ask.
@@ -203,7 +203,8 @@ impl Asker {
         let begun = Instant::now();
         let give_up = self.dialer.deadline().min(begun + self.timeout);
         socket.send(&sent.octets).await.map_err(|error| of_socket(&error, Fault::Timeout))?;
-        match hear(&socket, &sent, give_up).await? {
+        self.dialer.traffic().note_sent(sent.octets.len());
+        match hear(&socket, &sent, give_up, self.dialer.traffic()).await? {
             Ear::Reply(message) => {
                 let edns = edns_of(&message, style);
                 let latency = begun.elapsed();
@@ -282,7 +283,12 @@ enum Datagram {
 }
 
 /// Listens until the answer comes, the patience ends, or too much comes that is none.
-async fn hear(socket: &UdpSocket, sent: &Sent, give_up: Instant) -> Result<Ear, Failure> {
+async fn hear(
+    socket: &UdpSocket,
+    sent: &Sent,
+    give_up: Instant,
+    traffic: &Traffic,
+) -> Result<Ear, Failure> {
     let mut buffer = vec![0; usize::from(u16::MAX)];
     for noise in 0..MAX_NOISE {
         let length = match timeout_at(give_up, socket.recv(&mut buffer)).await {
@@ -291,6 +297,7 @@ async fn hear(socket: &UdpSocket, sent: &Sent, give_up: Instant) -> Result<Ear, 
             Ok(Err(error)) => return Err(of_socket(&error, Fault::Timeout)),
             Ok(Ok(length)) => length,
         };
+        traffic.note_received(length);
         match wire::judge(sent, &buffer[..length]) {
             Heard::Reply { message, keeps_case: true } => return Ok(Ear::Reply(message)),
             Heard::Reply { keeps_case: false, .. } => return Ok(Ear::CaseLost),

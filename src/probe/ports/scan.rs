@@ -147,7 +147,10 @@ impl Scanner {
         });
         match answer.await {
             Err(_) => State::Silent,
-            Ok(Ok(length)) => State::Open(Voice::of(to.port(), &said[..length])),
+            Ok(Ok(length)) => {
+                self.dialer.traffic().note_received(length);
+                State::Open(Voice::of(to.port(), &said[..length]))
+            }
             Ok(Err(error)) => State::of(&DialError::Io(error)),
         }
     }
