@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 
 use super::doubt;
 use super::meter::Metered;
@@ -85,15 +86,12 @@ impl Taker {
         let traffic = Arc::clone(job.dialer.traffic());
         let run = tokio::spawn(Metered::new(probe::run(job))).await;
         inflight.dec();
-        let run = run.map(|(run, spent)| {
-            self.count_cost(point.probe, &traffic, spent);
-            run
-        });
-        let run = run.unwrap_or_else(|error| {
+        let (run, spent) = run.unwrap_or_else(|error| {
             tracing::error!(target = %point.target.name, probe = %point.probe, %error, "a probe stopped short");
             let unknown = Unknown::new(Reason::LocalError, "the probe stopped short");
-            probe::Run::unknown(point, unknown, Duration::ZERO, 0)
+            (probe::Run::unknown(point, unknown, Duration::ZERO, 0), Duration::ZERO)
         });
+        self.count_cost(point.probe, &traffic, spent);
         // A step while the probe ran makes what it saw as doubtful as one before.
         let in_doubt = began_in_doubt || self.is_clock_doubted();
         let mut memory = run.memory.filter(|memory| memory.bytes.len() <= Memory::MAX);
@@ -104,6 +102,9 @@ impl Taker {
                 let mut sample = self.sample(point, observation, taken_at, occasion);
                 if in_doubt {
                     doubt::blank(&mut sample);
+                }
+                if let (true, Outcome::Measured(facts)) = (own, &mut sample.outcome) {
+                    facts.set("cost", cost(&traffic, spent));
                 }
                 let judgements = match (own, in_doubt) {
                     (true, false) => selection.evaluate(&sample),
@@ -191,6 +192,15 @@ impl Taker {
             }
         }
     }
+}
+
+/// The run's cost as a measurement; the connections are the sample's own field.
+fn cost(traffic: &Traffic, spent: Duration) -> Value {
+    json!({
+        "received_bytes": traffic.received(),
+        "sent_bytes": traffic.sent(),
+        "cpu_seconds": spent.as_secs_f64(),
+    })
 }
 
 /// How long one sample may take in all. For tls and http `--timeout` bounds the sample; for ports

@@ -126,4 +126,10 @@ pub(super) const MEASURES: &[Measure] = &[
         "Whether a server recurses for strangers.",
     ),
     Measure::new("dns.transfer", Kind::MapOf(&Kind::Text), "open, refused or error:KIND."),
+    Measure::new(
+        "dns.cost",
+        Kind::Object,
+        "What the run took: received_bytes, sent_bytes, cpu_seconds.",
+    )
+    .volatile(),
 ];

@@ -154,4 +154,10 @@ pub(super) const MEASURES: &[Measure] = &[
          weak_signature, bad_constraints, hostname_mismatch; empty otherwise.",
     ),
     Measure::new("http.https.downgrades", Kind::Bool, "Whether https redirects to http."),
+    Measure::new(
+        "http.cost",
+        Kind::Object,
+        "What the run took: received_bytes, sent_bytes, cpu_seconds.",
+    )
+    .volatile(),
 ];

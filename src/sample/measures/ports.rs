@@ -53,4 +53,10 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("ports.missing", Kind::Items, "Ports that the pins demand and that are not open.")
         .subject(&["port"])
         .evidence(|_| Evidence::Missed),
+    Measure::new(
+        "ports.cost",
+        Kind::Object,
+        "What the run took: received_bytes, sent_bytes, cpu_seconds.",
+    )
+    .volatile(),
 ];

@@ -179,4 +179,10 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("tls.handshake_seconds", Kind::Number, "How long the full handshake took.")
         .unit(Unit::Seconds)
         .volatile(),
+    Measure::new(
+        "tls.cost",
+        Kind::Object,
+        "What the run took: received_bytes, sent_bytes, cpu_seconds.",
+    )
+    .volatile(),
 ];
