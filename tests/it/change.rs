@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::daemon::Site;
 use crate::faults::metric;
-use crate::support::peers::{find, is_skipped, wait_port};
+use crate::support::peers::{is_skipped, nginx, wait_port};
 use crate::support::pki::Pki;
 use crate::support::{Daemon, Process, eventually, free_port, secchi};
 
@@ -114,18 +113,7 @@ fn backends(folder: &Path, pki: &Pki) -> (Process, Vec<u16>) {
             key.display(),
         );
     }
-    let text = format!(
-        "worker_processes 1; pid {0}/nginx.pid;\nevents {{ worker_connections 512; }}\nhttp {{\n\
-         access_log off; client_body_temp_path {0}/b; proxy_temp_path {0}/p;\n\
-         fastcgi_temp_path {0}/f; uwsgi_temp_path {0}/u; scgi_temp_path {0}/s;\n{servers}}}\n",
-        folder.display()
-    );
-    let config = folder.join("nginx.conf");
-    std::fs::write(&config, text).expect("a config");
-    let mut command = Command::new(find("nginx"));
-    command.arg("-c").arg(&config).arg("-p").arg(folder);
-    command.args(["-e", "nginx-error.log", "-g", "daemon off;"]);
-    let process = Process::start("nginx", &mut command, folder);
+    let process = nginx(folder, &servers);
     ports.iter().for_each(|port| wait_port(*port));
     (process, ports)
 }

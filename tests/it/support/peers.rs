@@ -29,26 +29,33 @@ impl Nginx {
     /// Starts it with `lines` inside the https server's block.
     pub fn start(folder: &Path, certificate: &Path, key: &Path, lines: &str) -> Self {
         let (https, plain) = (free_port(), free_port());
-        let config = folder.join("nginx.conf");
-        let text = format!(
-            "worker_processes 1; pid {0}/nginx.pid;\nevents {{ worker_connections 256; }}\nhttp {{\n\
-             access_log off; client_body_temp_path {0}/b; proxy_temp_path {0}/p;\n\
-             fastcgi_temp_path {0}/f; uwsgi_temp_path {0}/u; scgi_temp_path {0}/s;\n\
-             server {{ listen 127.0.0.1:{https} ssl http2; ssl_certificate {1}; ssl_certificate_key {2};\n\
+        let servers = format!(
+            "server {{ listen 127.0.0.1:{https} ssl http2; ssl_certificate {}; ssl_certificate_key {};\n\
              {lines}\nlocation / {{ return 200 'ok'; }} }}\n\
-             server {{ listen 127.0.0.1:{plain}; return 301 https://$host$request_uri; }}\n}}\n",
-            folder.display(),
+             server {{ listen 127.0.0.1:{plain}; return 301 https://$host$request_uri; }}\n",
             certificate.display(),
             key.display(),
         );
-        std::fs::write(&config, text).expect("a config");
-        let mut command = Command::new(find("nginx"));
-        command.arg("-c").arg(&config).arg("-p").arg(folder);
-        command.args(["-e", "nginx-error.log", "-g", "daemon off;"]);
-        let process = Process::start("nginx", &mut command, folder);
+        let process = nginx(folder, &servers);
         eventually("nginx", Duration::from_secs(10), || http("GET", plain, "/", &[], ""));
         Self { _process: process, https, http: plain }
     }
+}
+
+/// nginx with these `server` blocks. One process, so that nothing of it outlives its end.
+pub fn nginx(folder: &Path, servers: &str) -> Process {
+    let config = folder.join("nginx.conf");
+    let text = format!(
+        "master_process off; pid {0}/nginx.pid;\nevents {{ worker_connections 512; }}\nhttp {{\n\
+         access_log off; client_body_temp_path {0}/b; proxy_temp_path {0}/p;\n\
+         fastcgi_temp_path {0}/f; uwsgi_temp_path {0}/u; scgi_temp_path {0}/s;\n{servers}}}\n",
+        folder.display(),
+    );
+    std::fs::write(&config, text).expect("a config");
+    let mut command = Command::new(find("nginx"));
+    command.arg("-c").arg(&config).arg("-p").arg(folder);
+    command.args(["-e", "nginx-error.log", "-g", "daemon off;"]);
+    Process::start("nginx", &mut command, folder)
 }
 
 /// `openssl s_server` with further arguments.
