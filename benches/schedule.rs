@@ -179,6 +179,7 @@ async fn main() {
         sink: Arc::clone(&idle) as Arc<dyn Sink>,
         clock: Arc::new(SystemClock),
         seed: SEED,
+        spending: Arc::default(),
         at_once: 1024,
         metrics: Arc::clone(&metrics),
     };

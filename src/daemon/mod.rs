@@ -38,7 +38,7 @@ use self::sink::LedgerSink;
 use crate::config::{self, Config};
 use crate::ledger::{Event, Ledger, View};
 use crate::probe::dial::Outside;
-use crate::sampler::{Pacing, Sampler, Taker};
+use crate::sampler::{Pacing, Sampler, Spending, Taker};
 use crate::schedule::{Buckets, Clock, SystemClock};
 use crate::telemetry::Metrics;
 use crate::web;
@@ -105,6 +105,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
 
     let bounds = Arc::new(Bounds::of(&config)?);
     let pacing = Arc::new(Pacing::new(Buckets::new(config.budgets.compile()), 1));
+    let spending = Arc::new(Spending::new(config.budgets.outlays()));
     let outside = Outside { guard: bounds.clone(), pace: pacing.clone(), resolve: bounds.clone() };
     let tasks = TaskTracker::new();
     let (orders, sampler_orders) = mpsc::channel(256);
@@ -114,6 +115,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         seed,
         vantage: Arc::clone(&config.vantage),
         metrics: Arc::clone(&metrics),
+        spending: Arc::clone(&spending),
         clock_doubted: Arc::default(),
     };
     let sink = LedgerSink::new(Arc::clone(&ledger), seed, Arc::clone(&metrics));
@@ -123,6 +125,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         sink,
         clock: Arc::clone(&clock),
         seed,
+        spending: Arc::clone(&spending),
         at_once: at_once(),
         metrics: Arc::clone(&metrics),
     };
@@ -155,6 +158,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         source: options.source.clone(),
         bounds,
         pacing,
+        spending,
         orders: orders.clone(),
         keeper: reloads,
         ledger: Arc::clone(&ledger),

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::finding::{FindingState, stale_rule};
 use crate::ledger::{Event, FindingFilter, Ledger, Outbox, View};
 use crate::rules::RuleSet;
-use crate::sampler::{Order, Pacing};
+use crate::sampler::{Order, Pacing, Spending};
 use crate::schedule::{Buckets, Clock, Seed, Window};
 use crate::target::{PointKey, ProbeKind};
 use crate::telemetry::Metrics;
@@ -28,6 +28,7 @@ pub(super) struct Reloader {
     pub(super) source: Source,
     pub(super) bounds: Arc<Bounds>,
     pub(super) pacing: Arc<Pacing>,
+    pub(super) spending: Arc<Spending>,
     pub(super) orders: mpsc::Sender<Order>,
     pub(super) keeper: mpsc::Sender<Settings>,
     pub(super) ledger: Arc<Ledger>,
@@ -89,6 +90,7 @@ impl Reloader {
         // From here on nothing can be refused any more.
         self.bounds.replace(&bounds);
         self.pacing.replace(Buckets::new(config.budgets.compile()));
+        self.spending.bound_by(config.budgets.outlays());
         self.withdraw_rules(&running.settings, &rules).await;
         self.record(&config).await?;
         let settings = Settings { config, rules };

@@ -11,12 +11,14 @@ mod meter;
 mod pace;
 mod roster;
 mod run;
+mod spending;
 mod take;
 
 pub use entry::{Entry, Glimpse, Last, PageQuery, Rank, Repeat};
 pub use pace::Pacing;
 pub use roster::Roster;
 pub use run::{DRAIN, Order, Page, Remembered, Sampler, Sink, Take};
+pub use spending::Spending;
 pub use take::{Ask, Judged, Taker};
 
 #[cfg(test)]

@@ -5,14 +5,14 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::backlog::Backlog;
 use super::entry::{Entry, Glimpse, Last, PageQuery, Rank, Repeat};
 use super::extras::{Seat, Services};
 use super::run::Begin;
 use crate::rules::Selection;
-use crate::schedule::{Effect, Plan, Queue, Seed, Slot, Window};
+use crate::schedule::{Effect, Importance, Plan, Queue, Seed, Slot, Window};
 use crate::target::{Point, PointKey, ProbeKind, Target};
 
 /// One point as the roster holds it: 72 bytes, for a million of them are to fit.
@@ -155,6 +155,8 @@ impl Roster {
                 u32::try_from(self.places.len() - 1).unwrap_or(u32::MAX)
             }),
         };
+        // What was sampled far ahead of now was so by a clock that has been set right since.
+        let last = last.filter(|last| last.at <= now + LONGEST_WAIT);
         let last_slot = last.map_or(NEVER, |last| last.slot);
         let (point, how) = self.shared(entry);
         let Some(place) = self.places.get_mut(index as usize) else { return };
@@ -223,6 +225,22 @@ impl Roster {
                 self.services.remove(&gone.point, index);
             }
             self.free.push(index);
+        }
+    }
+
+    /// The clock has gone back. A slot that was taken never runs again, so points wait until the
+    /// earlier time has passed; but where that would be longer than [`LONGEST_WAIT`], nobody would
+    /// be watching, and they begin anew.
+    pub(super) fn rewind(&mut self, seed: &Seed, now: DateTime<Utc>) {
+        for (index, place) in (0..).zip(&mut self.places) {
+            let Some(place) = place else { continue };
+            place.fresh_at = place.fresh_at.min(seconds(now));
+            let next = place.how.next(place.key(), seed, now);
+            let waits = place.next.slot().zip(next).map(|(held, next)| held.due - next.due);
+            if let (Some(next), true) = (next, waits.is_some_and(|wait| wait > LONGEST_WAIT)) {
+                self.queue.insert(index, next.due);
+                (place.next, place.last_slot) = (Next::of(Some(next)), NEVER);
+            }
         }
     }
 
@@ -342,7 +360,14 @@ impl Roster {
 
     /// The next point that is due, if one is; its following slot is queued at once, so that a slow
     /// sample makes the next slot an overlap and never a pile.
-    pub(super) fn pop_due(&mut self, seed: &Seed, now: DateTime<Utc>) -> Option<Due> {
+    ///
+    /// `affords` says whether a sample of a target may begin, by what samples have used up.
+    pub(super) fn pop_due(
+        &mut self,
+        seed: &Seed,
+        now: DateTime<Utc>,
+        affords: impl Fn(&str, Importance) -> bool,
+    ) -> Option<Due> {
         self.backlog.ask(now);
         let Some(popped) = self.queue.pop_due(now) else {
             self.backlog.clear(now);
@@ -369,8 +394,12 @@ impl Roster {
         if place.busy {
             return Some(Due::Skip { reason: "overlap", passed });
         }
-        if self.backlog.sheds(place.how.plan.importance(), now) {
+        let importance = place.how.plan.importance();
+        if self.backlog.sheds(importance, now) {
             return Some(Due::Skip { reason: "shed", passed });
+        }
+        if !affords(&target.name, importance) {
+            return Some(Due::Skip { reason: "budget", passed });
         }
         place.busy = true;
         place.last_slot = slot.number;
@@ -446,6 +475,9 @@ fn pauses(window: &Window, now: DateTime<Utc>, target: &Target) -> bool {
 /// Members of a service that are looked at to find kin of the same probe.
 const MOST_LOOKED_AT: usize = 256;
 
+/// How long points may wait for a time that the clock has shown before.
+const LONGEST_WAIT: TimeDelta = TimeDelta::hours(1);
+
 /// So many kinds of entries are kept before those of no point are dropped.
 const SWEEP: usize = 64;
 const NEVER: i64 = i64::MIN;
@@ -453,8 +485,6 @@ const NEVER: i64 = i64::MIN;
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use chrono::TimeDelta;
 
     use super::*;
     use crate::schedule::{Importance, PlanSpec};
@@ -509,7 +539,7 @@ mod tests {
         for second in 1..=3_600 {
             let (now, mut room) = (begun + TimeDelta::seconds(second), 5);
             while room > 0 {
-                match roster.pop_due(&seed, now) {
+                match roster.pop_due(&seed, now, |_, _| true) {
                     None => break,
                     Some(Due::Skip { .. }) => {}
                     Some(Due::Take { index, entry, .. }) => {
@@ -529,7 +559,7 @@ mod tests {
         // After a sleep much is due at once, and nothing of it is shed.
         let late = begun + TimeDelta::hours(5);
         let mut took = 0;
-        while let Some(due) = roster.pop_due(&seed, late) {
+        while let Some(due) = roster.pop_due(&seed, late, |_, _| true) {
             took += i32::from(matches!(due, Due::Take { .. }));
         }
         assert_eq!(took, 360);

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::extras::{AFTER_DEPLOYMENT, Allowance, Extras};
 use super::roster::Due;
-use super::{Ask, Entry, Glimpse, Judged, Last, PageQuery, Roster, Taker};
+use super::{Ask, Entry, Glimpse, Judged, Last, PageQuery, Roster, Spending, Taker};
 use crate::probe::Memory;
 use crate::sample::Cause;
 use crate::schedule::{Clock, Seed, Step, StepWatch, Window};
@@ -132,6 +132,8 @@ pub struct Sampler {
     pub clock: Arc<dyn Clock>,
     /// What phases hang on.
     pub seed: Seed,
+    /// What samples use up; the taker pays into the same accounts.
+    pub spending: Arc<Spending>,
     /// Samples at once.
     pub at_once: usize,
     /// Counters.
@@ -213,7 +215,8 @@ impl Sampler {
         self.survey(turn, now);
         self.extras(turn, now);
         while turn.in_flight < self.at_once {
-            match turn.roster.pop_due(&self.seed, now) {
+            let affords = |target: &str, importance| self.spending.allows(target, importance);
+            match turn.roster.pop_due(&self.seed, now, affords) {
                 None => break,
                 Some(Due::Skip { reason, passed }) => {
                     self.skip(reason, 1);
@@ -253,6 +256,7 @@ impl Sampler {
         if direction == "back" {
             turn.doubted_until = turn.doubted_until.max(before);
             self.taker.believe_clock(false);
+            turn.roster.rewind(&self.seed, now);
         }
     }
 
@@ -284,7 +288,15 @@ impl Sampler {
                 },
             };
             match turn.roster.begin(seat, now) {
-                Begin::Start(entry) => self.start(turn, seat.0, entry, cause, None),
+                Begin::Start(entry) => {
+                    let Entry { point, plan, .. } = &entry;
+                    if self.spending.allows(&point.target.name, plan.importance()) {
+                        self.start(turn, seat.0, entry, cause, None);
+                    } else {
+                        turn.roster.finish(seat.0, seat.1, None);
+                        self.skip("budget", 1);
+                    }
+                }
                 Begin::Busy if cause == Cause::Repeat => turn.repeats.put_back(at + BUSY, seat),
                 Begin::Busy => turn.follow_ups.put_back(at + BUSY, seat),
                 Begin::Gone => {}

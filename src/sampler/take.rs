@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::Spending;
 use super::doubt;
 use super::meter::Metered;
 use crate::probe::dial::{Dialer, Outside, Traffic};
@@ -43,6 +44,8 @@ pub struct Taker {
     pub vantage: Arc<str>,
     /// Where samples are counted.
     pub metrics: Arc<Metrics>,
+    /// Where samples are paid for.
+    pub spending: Arc<Spending>,
     /// Whether the wall clock is in doubt: then whatever hangs on the date is unknown.
     pub clock_doubted: Arc<AtomicBool>,
 }
@@ -92,6 +95,8 @@ impl Taker {
             (probe::Run::unknown(point, unknown, Duration::ZERO, 0), Duration::ZERO)
         });
         self.count_cost(point.probe, &traffic, spent);
+        let bytes = traffic.received().saturating_add(traffic.sent());
+        self.spending.charge(&point.target.name, bytes, spent);
         // A step while the probe ran makes what it saw as doubtful as one before.
         let in_doubt = began_in_doubt || self.is_clock_doubted();
         let mut memory = run.memory.filter(|memory| memory.bytes.len() <= Memory::MAX);

@@ -17,7 +17,9 @@ use super::*;
 use crate::probe::Memory;
 use crate::rules::Selection;
 use crate::sample::Cause;
-use crate::schedule::{Clock, Effect, Plan, PlanSpec, Seed, Window, WindowSpec};
+use crate::schedule::{
+    Clock, Effect, OutlaySpec, Outlays, Plan, PlanSpec, Seed, Window, WindowSpec,
+};
 use crate::target::{Point, PointKey, ProbeKind, Target};
 use crate::telemetry::Metrics;
 
@@ -113,6 +115,7 @@ struct Rig {
     fake: Arc<Fake>,
     wall: Arc<Wall>,
     metrics: Arc<Metrics>,
+    spending: Arc<Spending>,
     orders: mpsc::Sender<Order>,
     stop: CancellationToken,
     running: JoinHandle<()>,
@@ -120,6 +123,7 @@ struct Rig {
 
 impl Rig {
     fn start(at_once: usize) -> Self {
+        let spending = Arc::<Spending>::default();
         let fake = Arc::new(Fake {
             runs: Mutex::default(),
             lasts: Mutex::default(),
@@ -134,13 +138,14 @@ impl Rig {
             sink: Arc::clone(&fake) as Arc<dyn Sink>,
             clock: Arc::clone(&wall) as Arc<dyn Clock>,
             seed: SEED,
+            spending: Arc::clone(&spending),
             at_once,
             metrics: Arc::clone(&metrics),
         };
         let (orders, heard) = mpsc::channel(16);
         let stop = CancellationToken::new();
         let running = tokio::spawn(sampler.run(heard, stop.clone()));
-        Self { fake, wall, metrics, orders, stop, running }
+        Self { fake, wall, metrics, spending, orders, stop, running }
     }
 
     async fn put(&self, entry: Entry, last: Option<Last>) {
@@ -338,6 +343,25 @@ async fn a_clock_that_steps_back_repeats_no_slot() {
     let taken = rig.fake.slots(one.point.key());
     assert!(taken.windows(2).all(|pair| pair[0] < pair[1]), "{taken:?}");
     assert_eq!(taken, planned(&one, epoch(), epoch() + TimeDelta::seconds(240)));
+    rig.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_set_back_by_far_leaves_nothing_unwatched() {
+    let rig = Rig::start(8);
+    let (one, two) = (entry("a.test", 10), entry("b.test", 10));
+    rig.put(one.clone(), None).await;
+    sleep(Duration::from_secs(100)).await;
+    let before = rig.fake.slots(one.point.key()).len();
+    rig.wall.step(TimeDelta::days(-30));
+    sleep(Duration::from_secs(100)).await;
+    let after = rig.fake.slots(one.point.key()).len();
+    assert!(after >= before + 9, "{before}, then {after}");
+    // The same after a restart: the last sample was taken by the clock that was wrong.
+    let last = Last { slot: i64::MAX / 2, at: epoch() + TimeDelta::seconds(100), known_at: None };
+    rig.put(two.clone(), Some(last)).await;
+    sleep(Duration::from_secs(100)).await;
+    assert!(rig.fake.slots(two.point.key()).len() >= 9);
     rig.end().await;
 }
 
@@ -689,4 +713,22 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_target_has_used_up_is_made_good_before_it_is_sampled_again() {
+    let rig = Rig::start(8);
+    let bytes = OutlaySpec { per_target: "1KiB/m".parse().ok(), total: None };
+    rig.spending.bound_by(Outlays::new(bytes, OutlaySpec::default()));
+    let (dear, cheap) = (entry("dear.test", 10), entry("cheap.test", 10));
+    rig.put(dear.clone(), None).await;
+    rig.put(cheap.clone(), None).await;
+    rig.spending.charge(&dear.point.target.name, 3 * 1024, Duration::ZERO);
+    sleep(Duration::from_secs(90)).await;
+    assert_eq!(rig.fake.slots(dear.point.key()).len(), 0, "two minutes' worth is overdrawn");
+    assert!(rig.fake.slots(cheap.point.key()).len() >= 8, "and its neighbour does not pay for it");
+    assert!(rig.skipped("budget") >= 8);
+    sleep(Duration::from_secs(60)).await;
+    assert!(rig.fake.slots(dear.point.key()).len() >= 2);
+    rig.end().await;
 }

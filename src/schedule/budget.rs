@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Budget, Rate};
+use super::{Budget, ByteRate, CpuRate, OutlaySpec, Outlays, Rate};
 use crate::target::ProbeKind;
 
 /// Contacts begun: to one address, to one network (/24 or /48), and in all. A written value
@@ -18,6 +18,10 @@ pub struct BudgetSpec {
     pub per_network: Rate,
     /// In all.
     pub total: Rate,
+    /// Bytes that samples may send and receive; none where nothing is written.
+    pub bytes: OutlaySpec<ByteRate>,
+    /// Processor time that samples may take; none where nothing is written.
+    pub cpu: OutlaySpec<CpuRate>,
 }
 
 impl Default for BudgetSpec {
@@ -26,6 +30,8 @@ impl Default for BudgetSpec {
             per_address: PerAddress::default(),
             per_network: Rate::default_of(50.0),
             total: Rate::default_of(200.0),
+            bytes: OutlaySpec::default(),
+            cpu: OutlaySpec::default(),
         }
     }
 }
@@ -38,6 +44,11 @@ impl BudgetSpec {
             per_network: Some(self.per_network),
             total: Some(self.total),
         }
+    }
+
+    /// The accounts of what samples use up, all full.
+    pub fn outlays(&self) -> Outlays {
+        Outlays::new(self.bytes, self.cpu)
     }
 }
 

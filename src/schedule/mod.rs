@@ -4,7 +4,7 @@
 //! - [`PlanSpec`] is what the config writes, [`Plan`] what it compiles to: *point, time → next due*.
 //! - [`Fault`] is how a fault shows; `Plan::detection_time` says how soon a plan sees it.
 //! - [`Queue`] holds the next due time of every point.
-//! - [`Buckets`] hold the politeness budget, [`Window`] the maintenance windows.
+//! - [`Buckets`] hold the politeness budget, [`Outlays`] what samples may use up, [`Window`] the maintenance windows.
 //! - [`stats`] says what a plan proves; [`Clock`] is the only way to the time of day.
 
 mod bounds;
@@ -15,6 +15,7 @@ mod compile;
 mod cron;
 mod crontab;
 mod detection;
+mod outlay;
 mod percent;
 mod plan;
 mod queue;
@@ -33,6 +34,7 @@ pub use budget::{BudgetSpec, PerAddress};
 pub use clock::{Clock, ManualClock, Step, StepWatch, SystemClock};
 pub use crontab::CronError;
 pub use detection::{Fault, Guarantee};
+pub use outlay::{ByteRate, CpuRate, OutlayError, OutlaySpec, Outlays, Spent};
 pub use percent::{Percent, PercentError};
 pub use plan::{Plan, Slot};
 pub use queue::{Due, Queue};

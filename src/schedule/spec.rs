@@ -52,7 +52,7 @@ pub enum Importance {
     /// Shed when shedding what is low was not enough.
     #[default]
     Normal,
-    /// Never shed.
+    /// Shed only where bytes or processor time are spent to the last.
     High,
 }
 

@@ -74,7 +74,7 @@ table! {
     evidence_bound: GaugeVec "secchi_evidence_prevalence_upper_bound" ["rule"] "Greatest share of samples that a rule may be out of range on, at its weakest sampling point: exact binomial, 95 %, scheduled samples of 30 days.";
     scheduler_lag: Histogram "secchi_scheduler_lag_seconds" [] "From a slot's due time to its dispatch.";
     scheduler_tick: Gauge "secchi_scheduler_last_tick_timestamp_seconds" [] "The scheduler's last turn.";
-    skipped: IntCounterVec "secchi_scheduler_skipped_total" ["reason"] "Slots not sampled: overlap, missed, maintenance, budget, shed.";
+    skipped: IntCounterVec "secchi_scheduler_skipped_total" ["reason"] "Slots not sampled: overlap, missed, maintenance, budget (bytes or processor time are spent), shed.";
     clock_steps: IntCounterVec "secchi_clock_steps_total" ["direction"] "Jumps of the clock by more than 5 s.";
     inflight: IntGaugeVec "secchi_probes_inflight" ["probe"] "Samples being taken.";
     findings: IntGaugeVec "secchi_findings_active" ["rule", "severity", "state"] "Open findings.";

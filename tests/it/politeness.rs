@@ -132,3 +132,24 @@ fn a_sample_slower_than_its_plan_makes_overlaps_and_never_a_pile() {
     let after = log.lock().expect("a lock").len();
     assert!(after <= seen.len() + 1, "a stop sampled what had been skipped");
 }
+
+#[test]
+fn a_target_beyond_its_bytes_is_let_go_until_they_are_made_good() {
+    let folder = TempDir::new().expect("a folder");
+    let (log, sites) = sites(1, Duration::ZERO);
+    let bounds = "budgets: {bytes: {per_target: 1KiB/m}}\n";
+    let mut daemon = Daemon::start(folder.path(), &config(&sites, bounds));
+    contacts(&log, 1, Duration::from_secs(10));
+    eventually("slots let go for want of bytes", Duration::from_secs(40), || {
+        (metric(&daemon, "secchi_scheduler_skipped_total{reason=\"budget\"}") >= 8.0).then_some(())
+    });
+    let used = ["sent", "received"].map(|direction| {
+        let series =
+            format!("secchi_probe_bytes_total{{direction=\"{direction}\",probe=\"http\"}}");
+        metric(&daemon, &series)
+    });
+    // A minute's worth, what was made good meanwhile, and the sample that overdrew the account.
+    let used: f64 = used.iter().sum();
+    assert!((500.0..3_500.0).contains(&used), "{used} bytes");
+    stop(&mut daemon);
+}

@@ -44,6 +44,7 @@ impl<'a> Round<'a> {
         let outside =
             Outside { guard: bounds.clone(), pace: Arc::new(pacing), resolve: bounds.clone() };
         let taker = Taker {
+            spending: Arc::default(),
             outside,
             clock: Arc::new(SystemClock),
             seed: daemon::random_seed()?,

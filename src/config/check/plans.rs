@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use crate::config::at::At;
 use crate::config::context::{Context, word};
-use crate::config::file::{Budgets, Detect, EachOrMany, Maintenance, Plan as Block};
+use crate::config::file::{Budgets, Detect, EachOrMany, Maintenance, Outlay, Plan as Block};
 use crate::config::model::DEFAULT_PLAN;
 use crate::schedule::{
-    BudgetSpec, DetectSpec, Matcher, PerAddress, Percent, Plan, PlanError, PlanSpec, Rate, Window,
-    WindowSpec,
+    BudgetSpec, DetectSpec, Matcher, OutlayError, OutlaySpec, PerAddress, Percent, Plan, PlanError,
+    PlanSpec, Rate, Window, WindowSpec,
 };
 use crate::target::Span;
 
@@ -202,7 +203,17 @@ pub(super) fn budgets(context: &mut Context<'_>, block: &Budgets) -> BudgetSpec 
         per_address: per_address.unwrap_or(default.per_address),
         per_network: rate(&block.per_network).unwrap_or(default.per_network),
         total: rate(&block.total).unwrap_or(default.total),
+        bytes: outlay(context, &block.bytes),
+        cpu: outlay(context, &block.cpu),
     }
+}
+
+fn outlay<T: FromStr<Err = OutlayError>>(
+    context: &mut Context<'_>,
+    block: &Outlay,
+) -> OutlaySpec<T> {
+    let mut bound = |at: &Option<At<String>>| at.as_ref().and_then(|at| context.parse::<T>(at));
+    OutlaySpec { per_target: bound(&block.per_target), total: bound(&block.total) }
 }
 
 fn place<T>(at: Option<&At<T>>) -> Option<Range<usize>> {

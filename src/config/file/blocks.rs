@@ -90,6 +90,16 @@ pub(crate) struct Budgets {
     pub(crate) per_address: Option<EachOrMany>,
     pub(crate) per_network: Option<At<String>>,
     pub(crate) total: Option<At<String>>,
+    pub(crate) bytes: Outlay,
+    pub(crate) cpu: Outlay,
+}
+
+/// [`OutlaySpec`](crate::schedule::OutlaySpec) as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Outlay {
+    pub(crate) per_target: Option<At<String>>,
+    pub(crate) total: Option<At<String>>,
 }
 
 /// The listener.

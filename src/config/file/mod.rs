@@ -18,7 +18,7 @@ use crate::schedule::{BudgetSpec, PlanSpec, WindowSpec};
 
 pub(crate) use alerting::{Alerting, HttpConfig};
 pub(crate) use blocks::{
-    Budgets, Data, Detect, Exception, Maintenance, Plan, Rules, Scope, Token, Web,
+    Budgets, Data, Detect, Exception, Maintenance, Outlay, Plan, Rules, Scope, Token, Web,
 };
 pub(crate) use many::{EachOrMany, Many};
 pub(crate) use target::{FileSd, HttpSd, Keys, Target};
