@@ -145,6 +145,8 @@ struct Done {
     index: u32,
     key: PointKey,
     repeats: u32,
+    /// Whether it was a repeat itself: what it sees first is repeated too, but kin is asked once.
+    is_repeat: bool,
     within: Duration,
     known_at: Option<DateTime<Utc>>,
     /// The point that the run gave a glimpse of, and when.
@@ -321,10 +323,11 @@ impl Sampler {
                 (PointKey::new(&sample.target, sample.probe, sample.address), sample.taken_at)
             });
             let repeats = sink.deliver(&entry, judged, mark).await;
-            let repeats = if cause == Cause::Repeat { 0 } else { repeats };
             // The loop may have stopped; then nobody waits for this.
             let within = entry.repeat.within;
-            let _ = done.send(Done { index, key, repeats, within, known_at, glimpsed }).await;
+            let is_repeat = cause == Cause::Repeat;
+            let end = Done { index, key, repeats, is_repeat, within, known_at, glimpsed };
+            let _ = done.send(end).await;
         });
     }
 
@@ -342,7 +345,8 @@ impl Sampler {
         let own = (1..=done.repeats).map(|nth| (now + step * nth, seat));
         // Up- and downstream: where else does it show?
         let chance = self.seed.for_run(done.key, self.clock.now().timestamp());
-        let kin = turn.roster.kin(done.index, chance, MOST_KIN);
+        let most = if done.is_repeat { 0 } else { MOST_KIN };
+        let kin = turn.roster.kin(done.index, chance, most);
         let given = turn.allowance.take(kin.len(), now);
         let kin = kin.into_iter().take(given).map(|seat| (now, seat));
         let shed = own.chain(kin).filter(|(at, seat)| !turn.repeats.add(*at, *seat)).count();

@@ -19,7 +19,7 @@ use super::latest::PointLatest;
 use super::options::{Memory, PointState, Receipt};
 use super::project::millis;
 use crate::finding::{Change, Exception, Finding, Look, Move, Policy, step};
-use crate::sample::{Cause, Judgement, Measurements, Sample, Verdict};
+use crate::sample::{Judgement, Measurements, Sample, Verdict};
 use crate::target::{Labels, PointKey};
 use crate::telemetry::Metrics;
 
@@ -115,7 +115,7 @@ impl Desk {
         let mut steps = Vec::new();
         for change in changes {
             let born = change.step == Move::Stepped { from: None };
-            if born && prepared.sample.cause != Cause::Repeat {
+            if born {
                 receipt.repeats_wanted = prepared.policy.samples;
             }
             receipt.opened += usize::from(born);
