@@ -14,9 +14,9 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 
 use crate::sample::{Reason, Unknown};
 
-use super::PROVIDER;
 use super::anchors::Anchors;
 use super::certificate::{covers, facts, signature_name};
+use super::memo;
 
 /// The judgement of one chain, as CONTRACT §tls writes it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -191,7 +191,7 @@ fn path_in(served: &[Vec<u8>], store: &RootCertStore, time: i64) -> Result<(), E
         store,
         intermediates,
         time,
-        PROVIDER.signature_verification_algorithms.all,
+        memo::algorithms(),
     )
 }
 

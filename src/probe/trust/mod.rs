@@ -9,6 +9,7 @@ mod anchors;
 pub(crate) mod certificate;
 mod chain;
 mod der;
+mod memo;
 mod ocsp;
 mod witness;
 

@@ -1,0 +1,102 @@
+//! Signatures on certificates, each checked once: a certificate that was signed stays signed, and a
+//! fleet shows the same few thousand chains every minute. Only what was found good is remembered.
+
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
+
+use super::PROVIDER;
+
+/// Every algorithm of the provider, with a memory. Not for handshakes, whose signatures never come
+/// again.
+pub(super) fn algorithms() -> &'static [&'static dyn SignatureVerificationAlgorithm] {
+    static ALL: LazyLock<Vec<&'static dyn SignatureVerificationAlgorithm>> = LazyLock::new(|| {
+        let known = PROVIDER.signature_verification_algorithms.all.iter();
+        known
+            .map(|inner| -> &'static dyn SignatureVerificationAlgorithm {
+                Box::leak(Box::new(Remembering(*inner)))
+            })
+            .collect()
+    });
+    &ALL
+}
+
+#[derive(Debug)]
+struct Remembering(&'static dyn SignatureVerificationAlgorithm);
+
+impl SignatureVerificationAlgorithm for Remembering {
+    fn verify_signature(
+        &self,
+        public_key: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), InvalidSignature> {
+        let ids = [self.0.public_key_alg_id(), self.0.signature_alg_id()];
+        let mark = mark([ids[0].as_ref(), ids[1].as_ref(), public_key, message, signature]);
+        if GOOD.lock().unwrap_or_else(PoisonError::into_inner).contains(&mark) {
+            return Ok(());
+        }
+        self.0.verify_signature(public_key, message, signature)?;
+        let mut good = GOOD.lock().unwrap_or_else(PoisonError::into_inner);
+        if good.len() >= MOST {
+            good.clear();
+        }
+        good.insert(mark);
+        Ok(())
+    }
+
+    fn public_key_alg_id(&self) -> AlgorithmIdentifier {
+        self.0.public_key_alg_id()
+    }
+
+    fn signature_alg_id(&self) -> AlgorithmIdentifier {
+        self.0.signature_alg_id()
+    }
+
+    fn fips(&self) -> bool {
+        self.0.fips()
+    }
+}
+
+/// SHA-256 over the parts, each after its length.
+fn mark(parts: [&[u8]; 5]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut mark = [0; 32];
+    mark.copy_from_slice(context.finish().as_ref());
+    mark
+}
+
+static GOOD: LazyLock<Mutex<HashSet<[u8; 32]>>> = LazyLock::new(Mutex::default);
+
+/// Two signatures a chain of three: the chains of some 16,000 names, in about 2 MB.
+const MOST: usize = 32_768;
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{KeyPair, PublicKeyData, SigningKey};
+
+    use super::*;
+
+    #[test]
+    fn a_good_signature_is_good_again_and_a_bad_one_never() {
+        let key = KeyPair::generate().expect("a key");
+        let (message, other) = (b"to be signed".as_slice(), b"to be forged".as_slice());
+        let signature = key.sign(message).expect("a signature");
+        let public = key.der_bytes();
+        let all = PROVIDER.signature_verification_algorithms.all.iter().zip(algorithms());
+        let (_, remembering) = all
+            .filter(|(inner, _)| inner.verify_signature(public, message, &signature).is_ok())
+            .last()
+            .expect("an algorithm that fits");
+        for _ in 0..3 {
+            assert!(remembering.verify_signature(public, message, &signature).is_ok());
+            assert!(remembering.verify_signature(public, other, &signature).is_err());
+        }
+    }
+}
