@@ -217,7 +217,7 @@ fn prepare(record: Record) -> Prepared {
         due,
     } = record;
     let content = sample.measurements().map(|measurements| {
-        let stable = measurements.stable(sample.probe).to_string();
+        let stable = measurements.stable(sample.probe);
         Content {
             digest: bytes::sha256(&[stable.as_bytes()]),
             stable,

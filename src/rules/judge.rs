@@ -1,5 +1,6 @@
 //! Judging one sample by one rule.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::range::{Fact, Quantity, Ruling, seconds_left};
-use super::route::{Index, Place, What};
+use super::route::{Index, Place, Route, What};
 use super::rule::{Condition, Held};
 use crate::sample::{
     Breach, Doubt, Evidence, Judgement, Measurements, Outcome, Reason, Sample, Unknown, Verdict,
@@ -25,7 +26,8 @@ pub(super) fn judge_all<'a>(
     match &sample.outcome {
         Outcome::Unknown(unknown) => rules.map(|rule| unknown_as_a_whole(rule, unknown)).collect(),
         Outcome::Measured(facts) => {
-            let bench = Bench { facts, index: &Index::new(facts), now };
+            let index = OnceCell::new();
+            let bench = Bench { facts, index: &index, now };
             rules.map(|rule| bench.judge(rule)).collect()
         }
     }
@@ -58,17 +60,59 @@ fn unknown_as_a_whole(rule: &Held, unknown: &Unknown) -> Judgement {
 /// One sample, laid out to be judged by many rules.
 struct Bench<'a> {
     facts: &'a Measurements,
-    index: &'a Index<'a>,
+    /// Made by the first rule that needs it.
+    index: &'a OnceCell<Index<'a>>,
     now: Option<DateTime<Utc>>,
 }
 
 impl<'a> Bench<'a> {
+    fn index(&self) -> &'a Index<'a> {
+        self.index.get_or_init(|| Index::new(self.facts))
+    }
+
     fn judge(&self, rule: &Held) -> Judgement {
+        let Some(judgement) = self.at_a_glance(rule) else { return self.look_closely(rule) };
+        debug_assert_eq!(judgement, self.look_closely(rule), "at a glance it was another");
+        judgement
+    }
+
+    /// The judgement where there is nothing to tell: what the rule asks for is one value, known and
+    /// in range, or its condition plainly fails. Most rules of most samples end here; `None` sends
+    /// the rule the long way round, to the same judgement.
+    fn at_a_glance(&self, rule: &Held) -> Option<Judgement> {
+        if rule.per_item {
+            return None;
+        }
+        let mut tally = Tally::default();
+        for condition in rule.conditions.iter() {
+            if !condition.of_sample || condition.per_item {
+                return None;
+            }
+            let ruling = self.rule_on_one(&condition.route, &condition.range)?;
+            if !ruling.breaches.is_empty() {
+                return Some(tally.into_judgement(rule));
+            }
+            if !ruling.doubts.is_empty() {
+                return None;
+            }
+        }
+        let ruling = self.rule_on_one(&rule.route, &rule.range)?;
+        tally.judged = ruling.breaches.is_empty() && ruling.doubts.is_empty();
+        tally.judged.then(|| tally.into_judgement(rule))
+    }
+
+    fn rule_on_one(&self, route: &Route, range: &super::Range) -> Option<Ruling> {
+        let value = route.one(self.facts)?;
+        let fact = Fact { value, whole: None, members: BTreeMap::new(), now: self.now };
+        Some(range.check(&fact))
+    }
+
+    fn look_closely(&self, rule: &Held) -> Judgement {
         let mut tally = Tally::default();
         let conditions: Vec<_> = rule
             .conditions
             .iter()
-            .map(|condition| (condition, condition.route.walk(self.facts, self.index)))
+            .map(|condition| (condition, condition.route.walk(self.facts, self.index())))
             .collect();
         for (condition, places) in conditions.iter().filter(|(condition, _)| condition.of_sample) {
             match self.holds(condition, places.iter()) {
@@ -82,7 +126,7 @@ impl<'a> Bench<'a> {
         }
         // That a list has no such item is a measured fact.
         tally.judged = rule.per_item;
-        for place in rule.route.walk(self.facts, self.index) {
+        for place in rule.route.walk(self.facts, self.index()) {
             let of_items = conditions.iter().filter(|(condition, _)| !condition.of_sample);
             let mut applies = Holds::Yes;
             for (condition, beside) in of_items {
@@ -156,13 +200,13 @@ impl<'a> Bench<'a> {
             Value::Array(_) => place
                 .paths
                 .iter()
-                .flat_map(|path| self.index.below(path))
+                .flat_map(|path| self.index().below(path))
                 .filter(|(_, below, _)| below.is_empty())
                 .map(|(member, _, unknown)| (member, unknown))
                 .collect(),
             _ => BTreeMap::new(),
         };
-        range.check(&Fact { value, whole: self.index.why(&place.paths), members, now: self.now })
+        range.check(&Fact { value, whole: self.index().why(&place.paths), members, now: self.now })
     }
 
     fn breach_of_item(&self, rule: &Held, place: &Place<'a>, value: &Value) -> Breach {

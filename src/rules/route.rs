@@ -1,6 +1,7 @@
 //! The way from a sample's facts to each value of a measurement, through lists and keyed maps.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -72,6 +73,23 @@ impl Route {
     /// How many lists and maps lie on the way.
     pub(super) fn depth(&self) -> usize {
         self.steps.iter().filter(|step| matches!(step, Step::Each { .. })).count()
+    }
+
+    /// The one value at the end of a way without lists and maps, if it is there and nothing about its
+    /// fact is unknown.
+    pub(super) fn one<'a>(&self, facts: &'a Measurements) -> Option<&'a Value> {
+        let (Step::Field(fact), rest) = self.steps.split_first()? else { return None };
+        let from = (Bound::Included(fact.as_str()), Bound::Unbounded);
+        let unknown = facts.unknowns().range::<str, _>(from).map(|(path, _)| path);
+        let mut after = unknown.map_while(|path| path.strip_prefix(fact.as_str()));
+        if after.any(|after| after.is_empty() || after.starts_with(['.', '['])) {
+            return None;
+        }
+        let value = rest.iter().try_fold(facts.fact(fact)?, |value, step| match step {
+            Step::Field(name) | Step::Key(name) => value.as_object()?.get(name),
+            Step::Each { .. } => None,
+        });
+        value.filter(|value| !value.is_null())
     }
 
     /// Every value on the way, and every place where there should be one.

@@ -4,6 +4,7 @@ mod measure;
 mod measurements;
 mod measures;
 mod reason;
+mod stable;
 mod verdict;
 mod words;
 
