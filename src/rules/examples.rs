@@ -144,6 +144,10 @@ dns-ns-count | {"delegation": {"count": 2}} | {"delegation": {"count": 1}} |
 dns-dnssec | {"dnssec": {"192.0.2.53": {"state": "insecure"}}} | {"dnssec": {"192.0.2.53": {"state": "bogus"}}} | 192.0.2.53
 dns-dnssec-expiry | {"dnssec": {"192.0.2.53": {"expires": "@9d"}}} | {"dnssec": {"192.0.2.53": {"expires": "@0d"}}} | 192.0.2.53
 dns-dnssec-unsigned | {"dnssec": {"192.0.2.53": {"state": "secure"}}} | {"dnssec": {"192.0.2.53": {"state": "insecure"}}} | 192.0.2.53
+dns-ds-digest | {"ds": [{"key_tag": 4711, "algorithm": 13, "digest_type": 2, "matches": true}]} | {"ds": [{"key_tag": 4711, "algorithm": 13, "digest_type": 1, "matches": true}]} | 4711 1
+dns-nsec3 | {"nsec3": {"192.0.2.53": {"iterations": 0, "salt": "-"}}} | {"nsec3": {"192.0.2.53": {"iterations": 10, "salt": "AB"}}} | 192.0.2.53
+dns-cds | {"cds": [{"key_tag": 4711, "digest_type": 2, "in_ds": true}]} | {"cds": [{"key_tag": 4712, "digest_type": 2, "in_ds": false}]} | 4712 2
+dns-wildcard | {"wildcard": {"192.0.2.53": "nxdomain", "192.0.2.54": "error:timeout"}} | {"wildcard": {"192.0.2.53": ["192.0.2.9"]}} | 192.0.2.53 192.0.2.9
 dns-caa | {"caa": {"present": true}} | {"caa": {"present": false}} |
 dns-spf-missing | {"mail": {"spf": {"records": 1}}} | {"mail": {"spf": {"records": 0}}} |
 dns-spf-duplicate | {"mail": {"spf": {"records": 1}}} | {"mail": {"spf": {"records": 2}}} |

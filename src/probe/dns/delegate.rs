@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::answer::{self, Answer, Fault, MAX_CHAIN, Seen, Told};
-use super::ask::{Asker, Failure, Reply, Server};
+use super::ask::{Asker, Failure, Reply, Server, locked};
+use super::dnssec::Packet;
 use super::text;
 use super::wire::Question;
 use crate::probe::dial::Purpose;
@@ -29,6 +31,13 @@ pub(super) struct Cut {
     pub(super) from_parent: bool,
     /// Who said so; they are asked for what only the parent knows.
     parents: Vec<Server>,
+}
+
+impl Cut {
+    /// The servers that delegate it.
+    pub(super) fn parents(&self) -> &[Server] {
+        &self.parents
+    }
 }
 
 /// What a name and type came to, all aliases followed.
@@ -82,6 +91,32 @@ impl<'a> Walk<'a> {
     /// Follows an alias that an authority gave to its end.
     pub(super) async fn follow(&self, from: &Name, target: &Name, kind: RecordType) -> Seen {
         self.search(target, kind, &[], std::slice::from_ref(from)).await.map(|found| found.answer)
+    }
+
+    /// The zone that delegates `zone`, as far as the walk came.
+    pub(super) fn zone_above(&self, zone: &Name) -> Arc<Cut> {
+        self.deepest(&zone.base_name())
+    }
+
+    /// A few servers of a zone.
+    pub(super) async fn servers(&self, cut: &Arc<Cut>) -> Vec<Server> {
+        self.hosts(cut, &[]).await
+    }
+
+    /// One server's answer as an authority, with its signatures.
+    pub(super) async fn packet(
+        &self,
+        server: &Server,
+        name: &Name,
+        kind: RecordType,
+    ) -> Option<Packet> {
+        let reply = self.ask(server, &Question::of(name, kind)).await.ok()?;
+        Packet::read(&reply.octets)
+    }
+
+    /// The time that dates are judged by.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.asker.now()
     }
 
     /// A server of the delegation path.
@@ -372,10 +407,6 @@ impl Tries {
             _ => Err(self.unknown()),
         }
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Questions of one walk.

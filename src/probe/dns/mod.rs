@@ -7,6 +7,8 @@
 mod answer;
 mod ask;
 #[cfg(test)]
+mod bind_lab;
+#[cfg(test)]
 mod bind_tests;
 mod delegate;
 mod dnssec;

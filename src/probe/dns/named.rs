@@ -28,7 +28,7 @@ pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Op
     let wanted = wanted(&name, settings);
     let walk = Walk::new(asker, settings);
     let (authorities, heard) = join(
-        authorities(asker, &walk, &name, &wanted),
+        authorities(asker, &walk, settings, &name, &wanted),
         resolvers::ask(asker, &settings.dns_servers, &wanted),
     )
     .await;
@@ -107,6 +107,7 @@ fn wanted(name: &Name, settings: &Settings) -> Vec<(Name, RecordType)> {
 async fn authorities(
     asker: &Asker,
     walk: &Walk<'_>,
+    settings: &Settings,
     name: &Name,
     wanted: &[(Name, RecordType)],
 ) -> Result<Found, Unknown> {
@@ -126,13 +127,13 @@ async fn authorities(
     let own = zones.remove(&home.name).map(|own| own.wanted).unwrap_or_default();
     // A registry's servers are not ours to try: a name that is not delegated is asked for only.
     let whole = home.name == *name || home.name.iter().count() > 1;
-    let first = zone::ask(asker, walk, &home, &own, whole).await;
+    let first = zone::ask(asker, walk, settings, &home, &own, whole).await;
     if let Some(why) = first.silence() {
         return Err(why);
     }
     let mut found = Found { zones: vec![first], lost };
     for Questions { cut, wanted } in zones.into_values() {
-        found.zones.push(zone::ask(asker, walk, &cut, &wanted, false).await);
+        found.zones.push(zone::ask(asker, walk, settings, &cut, &wanted, false).await);
     }
     Ok(found)
 }
@@ -226,6 +227,10 @@ const OF_AUTHORITIES: &[&str] = &[
     "caa",
     "mail",
     "dnssec",
+    "ds",
+    "cds",
+    "nsec3",
+    "wildcard",
     "recursion",
     "transfer",
 ];

@@ -78,9 +78,13 @@ pub(super) struct Asked {
 }
 
 pub(super) fn asked(lab: &Lab) -> Asked {
+    asked_at(lab.port)
+}
+
+pub(super) fn asked_at(port: u16) -> Asked {
     let hints = ". 60 NS a.root.test.\na.root.test. 60 A 127.0.0.1\n";
     let settings = Settings {
-        dns_port: Some(lab.port),
+        dns_port: Some(port),
         root_hints: Some(TextFile { path: "hints".into(), text: hints.into() }),
         timeout: Some(Duration::from_millis(250)),
         ..Settings::default()

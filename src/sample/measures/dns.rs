@@ -120,6 +120,22 @@ pub(super) const MEASURES: &[Measure] = &[
         .unit(Unit::Seconds)
         .volatile(),
     Measure::new("dns.dnssec.reason", Kind::Text, "Why: RFC 8914's words in snake case, and ours."),
+    Measure::new("dns.ds", Kind::Items, "The parent's DS set, each with whether it names a key.")
+        .subject(&["key_tag", "digest_type"]),
+    Measure::new("dns.ds.digest_type", Kind::Integer, "The digest's type: 1 is SHA-1."),
+    Measure::new("dns.ds.matches", Kind::Bool, "Whether a key of the zone has this digest."),
+    Measure::new("dns.cds", Kind::Items, "What the zone asks the parent to have as its DS set.")
+        .subject(&["key_tag", "digest_type"]),
+    Measure::new("dns.cds.in_ds", Kind::Bool, "Whether the parent has it (RFC 7344)."),
+    Measure::new("dns.cds.in_dnskey", Kind::Bool, "Whether a key of the zone has this digest."),
+    Measure::new("dns.nsec3", Kind::Items, "Each server's NSEC3 parameters, where it uses NSEC3."),
+    Measure::new("dns.nsec3.iterations", Kind::Integer, "Extra rounds of hashing."),
+    Measure::new("dns.nsec3.salt", Kind::Text, "The salt in hexadecimal, `-` without one."),
+    Measure::new(
+        "dns.wildcard",
+        Kind::MapOf(&Kind::Text),
+        "What each server gives for the address of a random label: nodata, nxdomain, a set or an error.",
+    ),
     Measure::new(
         "dns.recursion",
         Kind::MapOf(&Kind::Bool),
