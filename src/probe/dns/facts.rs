@@ -17,10 +17,14 @@ pub(super) fn records(zones: &[Authorities]) -> Records {
     let mut records = Records::new();
     for survey in zones.iter().flat_map(|zone| &zone.surveys) {
         let server = survey.address().to_string();
-        for ((name, kind), (seen, ttl)) in &survey.records {
+        for ((name, kind, subnet), (seen, ttl)) in &survey.records {
             let told = Told { seen: seen.clone(), ttl: *ttl };
             let types = records.entry(name.clone()).or_default();
-            types.entry(kind.clone()).or_default().insert(server.clone(), told);
+            let key = match subnet {
+                Some(net) => format!("{server}{BY_SUBNET}{net}"),
+                None => server.clone(),
+            };
+            types.entry(kind.clone()).or_default().insert(key, told);
         }
     }
     records
@@ -270,6 +274,8 @@ fn disagreement(records: &Records, zones: &[Authorities]) -> Vec<Value> {
         for (kind, servers) in types {
             let sets: BTreeMap<&String, &Answer> = servers
                 .iter()
+                // What differs by network is meant to.
+                .filter(|(server, _)| !server.contains(BY_SUBNET))
                 .filter_map(|(server, told)| Some((server, told.seen.as_ref().ok()?)))
                 .filter(|(_, answer)| answer.values().is_some())
                 .collect();
@@ -342,3 +348,6 @@ impl Survey {
         }
     }
 }
+
+/// Between a server and the client subnet that it was asked for.
+pub(super) const BY_SUBNET: &str = "/ecs=";

@@ -1,11 +1,12 @@
 //! A small internet on loopback for tests: scripted servers, each at an address of its own, all on
 //! one port.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, NULL, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,6 +35,8 @@ pub(super) struct Script {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Way {
     Garbage,
+    /// Gives clients of 198.51.100.0/24 another address.
+    Geo,
     LowerCase,
     Mute,
     NoEdns,
@@ -170,6 +173,13 @@ impl Script {
         } else {
             self.look_up(&mut answer, &query.name().to_lowercase(), query.query_type());
         }
+        if self.has(Way::Geo) && subnet(asked).is_some_and(|net| net == "198.51.100.0/24") {
+            for record in &mut answer.answers {
+                if record.record_type() == RecordType::A {
+                    record.data = RData::A(A(Ipv4Addr::new(198, 51, 100, 1)));
+                }
+            }
+        }
         if self.has(Way::Recurse) {
             answer.metadata.authoritative = false;
             answer.metadata.recursion_available = true;
@@ -223,6 +233,14 @@ fn refer(answer: &mut Message, records: &[Record], cut: &Name) {
         answer.add_authority(record.clone());
         let glue = records.iter().filter(|r| r.name == ns.0 && r.data.ip_addr().is_some());
         answer.add_additionals(glue.cloned());
+    }
+}
+
+/// The client subnet that a question is for.
+fn subnet(asked: &Message) -> Option<String> {
+    match asked.edns.as_ref()?.option(EdnsCode::Subnet)? {
+        EdnsOption::Subnet(net) => Some(format!("{}/{}", net.addr(), net.source_prefix())),
+        _ => None,
     }
 }
 

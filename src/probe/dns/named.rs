@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::join;
 use hickory_proto::rr::{Name, RecordType};
+use ipnet::IpNet;
 use serde_json::json;
 
 use super::answer::{self, Answer};
@@ -80,23 +81,44 @@ impl Found {
 /// What is asked at one zone's authorities.
 struct Questions {
     cut: Arc<Cut>,
-    wanted: Vec<(Name, RecordType)>,
+    wanted: Vec<Wanted>,
+}
+
+/// A name and type to ask for.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// The name.
+    pub(super) name: Name,
+    /// The type.
+    pub(super) kind: RecordType,
+    /// Networks that it is asked for beside.
+    pub(super) subnets: Vec<IpNet>,
 }
 
 /// Names and types to ask for: the target's addresses and alias, and whatever is pinned.
-fn wanted(name: &Name, settings: &Settings) -> Vec<(Name, RecordType)> {
-    let mut wanted: Vec<(Name, RecordType)> = [RecordType::A, RecordType::AAAA, RecordType::CNAME]
-        .map(|kind| (name.clone(), kind))
-        .into();
+fn wanted(name: &Name, settings: &Settings) -> Vec<Wanted> {
+    let plain = |name: &Name, kind| Wanted { name: name.clone(), kind, subnets: Vec::new() };
+    let mut wanted: Vec<Wanted> =
+        [RecordType::A, RecordType::AAAA, RecordType::CNAME].map(|kind| plain(name, kind)).into();
     for (pinned, types) in &settings.pins.0 {
         if pinned.parse::<std::net::IpAddr>().is_ok() {
             continue;
         }
         let Some(pinned) = text::name(pinned) else { continue };
-        for kind in types.keys().filter_map(|kind| answer::record_type(kind.as_str())) {
-            let question = (pinned.clone(), kind);
-            if !wanted.contains(&question) && wanted.len() < MAX_WANTED {
-                wanted.push(question);
+        for (kind, pin) in types {
+            let Some(kind) = answer::record_type(kind.as_str()) else { continue };
+            // What an alias is held to needs the alias.
+            let alias = pin.cname_suffix.as_ref().map(|_| RecordType::CNAME);
+            for kind in [kind].into_iter().chain(alias) {
+                let is_it = |one: &Wanted| one.name == pinned && one.kind == kind;
+                if !wanted.iter().any(is_it) && wanted.len() < MAX_WANTED {
+                    wanted.push(plain(&pinned, kind));
+                }
+            }
+            let nets = pin.subnets.keys().filter_map(|net| net.parse::<IpNet>().ok());
+            if let Some(one) = wanted.iter_mut().find(|one| one.name == pinned && one.kind == kind)
+            {
+                one.subnets.extend(nets.take(MAX_SUBNETS));
             }
         }
     }
@@ -109,19 +131,19 @@ async fn authorities(
     walk: &Walk<'_>,
     settings: &Settings,
     name: &Name,
-    wanted: &[(Name, RecordType)],
+    wanted: &[Wanted],
 ) -> Result<Found, Unknown> {
     let home = walk.zone_of(name).await?;
     let mut zones: BTreeMap<Name, Questions> = BTreeMap::new();
     let mut lost = Vec::new();
-    for (name, kind) in wanted {
-        match walk.zone_of(&answer::zone_side(name, *kind)).await {
+    for one in wanted {
+        match walk.zone_of(&answer::zone_side(&one.name, one.kind)).await {
             Ok(cut) => zones
                 .entry(cut.name.clone())
                 .or_insert_with(|| Questions { cut, wanted: Vec::new() })
                 .wanted
-                .push((name.clone(), *kind)),
-            Err(why) => lost.push((name.clone(), *kind, why)),
+                .push(one.clone()),
+            Err(why) => lost.push((one.name.clone(), one.kind, why)),
         }
     }
     let own = zones.remove(&home.name).map(|own| own.wanted).unwrap_or_default();
@@ -234,6 +256,9 @@ const OF_AUTHORITIES: &[&str] = &[
     "recursion",
     "transfer",
 ];
+
+/// Networks that one name and type is asked for.
+const MAX_SUBNETS: usize = 16;
 
 /// Names and types asked for in one sample.
 const MAX_WANTED: usize = 500;

@@ -7,11 +7,13 @@ use std::time::Duration;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+use ipnet::IpNet;
 
 use super::answer::{self, Answer, Fault, Seen, Told};
 use super::ask::{Asker, Failure, Reply, Server};
 use super::delegate::Walk;
 use super::dnssec::{self, Dnskey, Packet, Proof};
+use super::named::Wanted;
 use super::text;
 use super::wire::Question;
 use crate::sample::{Reason, Unknown};
@@ -29,8 +31,8 @@ pub(super) struct Survey {
     pub(super) fault: Option<Fault>,
     /// Why it was not asked.
     pub(super) unasked: Option<Unknown>,
-    /// What it gave for each name and type, with the TTL.
-    pub(super) records: BTreeMap<(String, String), (Seen, Option<u32>)>,
+    /// What it gave for each name and type, to anyone or to a network, with the TTL.
+    pub(super) records: BTreeMap<(String, String, Option<IpNet>), (Seen, Option<u32>)>,
     /// Its DNSKEY set.
     pub(super) keys: Result<BTreeSet<Dnskey>, Unknown>,
     /// Its answers with their signatures, within bounds.
@@ -96,15 +98,22 @@ pub(super) async fn take(
     walk: &Walk<'_>,
     server: Server,
     zone: &Name,
-    wanted: &[(Name, RecordType)],
+    wanted: &[Wanted],
     whole: bool,
 ) -> Survey {
     let mut survey = blank(server);
     survey.ask_soa(asker, zone).await;
     survey.ask_ns(asker, zone).await;
-    for (name, kind) in wanted {
-        let told = survey.ask_record(asker, walk, zone, name, *kind).await;
-        survey.records.insert(answer::key(name, *kind), told);
+    for Wanted { name, kind, subnets } in wanted {
+        let question = Question::of(name, *kind);
+        let told = survey.ask_record(asker, walk, zone, &question).await;
+        let (name, kind) = answer::key(name, *kind);
+        survey.records.insert((name.clone(), kind.clone(), None), told);
+        for net in subnets {
+            let question = question.clone().from_client(*net);
+            let told = survey.ask_record(asker, walk, zone, &question).await;
+            survey.records.insert((name.clone(), kind.clone(), Some(*net)), told);
+        }
     }
     if whole && survey.hopeless().is_none() {
         survey.ask_keys(asker, zone).await;
@@ -185,13 +194,13 @@ impl Survey {
         asker: &Asker,
         walk: &Walk<'_>,
         zone: &Name,
-        name: &Name,
-        kind: RecordType,
+        question: &Question,
     ) -> (Seen, Option<u32>) {
+        let (name, kind) = (&question.name, question.kind);
         if let Some(seen) = self.hopeless() {
             return (seen, None);
         }
-        let reply = match self.ask(asker, &Question::of(name, kind)).await {
+        let reply = match self.ask(asker, question).await {
             Ok(reply) => reply,
             Err(Failure::Unasked(unknown)) => return (Err(unknown), None),
             Err(Failure::Fault(fault)) => {
@@ -208,7 +217,7 @@ impl Survey {
             }
             Told::Alias(_, ttl) if kind == RecordType::CNAME => (Ok(Answer::Nodata), Some(ttl)),
             Told::Alias(target, ttl) => {
-                (self.chase(asker, walk, zone, name, target, kind).await, Some(ttl))
+                (self.chase(asker, walk, zone, question, target).await, Some(ttl))
             }
             Told::Referral(_) => (Ok(Answer::Error(Fault::NotAuthoritative)), None),
             Told::TooMany => (Err(Unknown::new(Reason::Budget, "too many values")), None),
@@ -222,16 +231,17 @@ impl Survey {
         asker: &Asker,
         walk: &Walk<'_>,
         zone: &Name,
-        from: &Name,
+        asked: &Question,
         target: Name,
-        kind: RecordType,
     ) -> Seen {
+        let (from, kind) = (&asked.name, asked.kind);
         let (mut chain, mut target) = (vec![from.clone()], target);
         while zone.zone_of(&target) {
             if chain.contains(&target) || chain.len() > answer::MAX_CHAIN {
                 return Ok(Answer::Error(Fault::CnameLoop));
             }
-            let reply = match self.ask(asker, &Question::of(&target, kind)).await {
+            let question = Question { name: target.clone(), ..asked.clone() };
+            let reply = match self.ask(asker, &question).await {
                 Ok(reply) => reply,
                 Err(Failure::Unasked(unknown)) => return Err(unknown),
                 Err(Failure::Fault(fault)) => return Ok(Answer::Error(fault)),

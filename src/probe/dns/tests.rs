@@ -288,6 +288,37 @@ async fn pins_show_what_was_added_and_what_was_removed() {
 }
 
 #[tokio::test]
+async fn what_a_server_gives_to_a_network_is_held_to_that_networks_pin() {
+    let lab = internet(shop().way(Way::Geo), shop(), vec![]).await;
+    let pins = json!({"mail.shop.test": {"A": {
+        "exact": "192.0.2.25",
+        "subnets": {"198.51.100.0/24": {"exact": "198.51.100.1"}, "203.0.113.0/24": {"exact": "192.0.2.25"}},
+    }}});
+    let m = asked(&lab).pins(pins).facts("shop.test").await;
+    let at = |server: &'static str| fact(&m, &["records", "mail.shop.test", "A", server]).clone();
+    assert_eq!(at("127.0.0.3/ecs=198.51.100.0/24"), json!(["198.51.100.1"]));
+    assert_eq!(at("127.0.0.3/ecs=203.0.113.0/24"), json!(["192.0.2.25"]));
+    assert_eq!(fact(&m, &["disagreement"]), &json!([]));
+    let drift = fact(&m, &["drift"]);
+    assert_eq!(
+        drift.as_array().map(Vec::len),
+        Some(1),
+        "the other server knows no networks: {drift}"
+    );
+    assert_eq!(drift[0]["server"], "127.0.0.4/ecs=198.51.100.0/24");
+}
+
+#[tokio::test]
+async fn an_alias_is_held_to_its_suffix_whatever_type_the_pin_names() {
+    let lab = internet(shop(), shop(), vec![]).await;
+    for (suffix, departures) in [("cdn.test", 0), ("other.test", 2)] {
+        let pins = json!({"www.shop.test": {"A": {"cname_suffix": suffix}}});
+        let m = asked(&lab).pins(pins).facts("shop.test").await;
+        assert_eq!(fact(&m, &["drift"]).as_array().map(Vec::len), Some(departures), "{suffix}");
+    }
+}
+
+#[tokio::test]
 async fn a_learnt_baseline_shows_drift_and_is_not_updated_by_it() {
     let lab = internet(shop(), shop(), vec![]).await;
     let mut asked_often = asked(&lab);

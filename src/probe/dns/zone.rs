@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::ask::{Asker, Server};
 use super::delegate::{Cut, MAX_NS, Walk};
 use super::dnssec::{self, Delegation, Ds};
+use super::named::Wanted;
 use super::survey::{self, Survey};
 use super::{policy, text};
 use crate::sample::{Reason, Unknown};
@@ -82,7 +83,7 @@ pub(super) async fn ask(
     walk: &Walk<'_>,
     settings: &Settings,
     cut: &Arc<Cut>,
-    wanted: &[(Name, RecordType)],
+    wanted: &[Wanted],
     whole: bool,
 ) -> Authorities {
     let mut zone = Authorities {
