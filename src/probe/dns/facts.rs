@@ -1,8 +1,10 @@
 //! What the authorities showed, as the measurements of CONTRACT §dns.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Seen};
@@ -120,9 +122,10 @@ fn write_delegation(facts: &mut Measurements, zone: &Authorities) {
     let mut delegation = json!({
         "parent": parent, "child": child, "servers": servers, "names": zone.names,
     });
-    if !zone.glue.is_empty() {
-        delegation["glue"] = json!(zone.glue);
-    }
+    delegation["glue"] = json!(zone.glue);
+    let networks: BTreeSet<IpNet> =
+        zone.surveys.iter().filter_map(|survey| network(survey.address())).collect();
+    delegation["networks"] = json!(networks.len());
     match (&parent, &says) {
         (Some(parent), Some(child)) => {
             let only = |these: &BTreeSet<String>, those: &BTreeSet<String>, on: &str| {
@@ -260,6 +263,12 @@ fn write_digests(facts: &mut Measurements, zone: &Authorities) {
         })
         .collect();
     facts.set("cds", items);
+}
+
+/// The smallest network that is routed apart.
+fn network(address: IpAddr) -> Option<IpNet> {
+    let length = if address.is_ipv4() { 24 } else { 48 };
+    Some(IpNet::new(address, length).ok()?.trunc())
 }
 
 /// Records that authorities answer differently, errors apart.

@@ -261,6 +261,13 @@ pub(super) fn record(line: &str) -> Record {
             let (preference, exchange) = data.split_once(' ').expect("MX");
             RData::MX(MX::new(preference.parse().expect("a number"), parse(exchange)))
         }
+        "CAA" => {
+            let words: Vec<&str> = data.splitn(3, ' ').collect();
+            let [_, tag, value] = words.as_slice() else { panic!("a CAA") };
+            let mut octets = vec![0, u8::try_from(tag.len()).expect("a tag")];
+            octets.extend(tag.bytes().chain(value.trim_matches('"').bytes()));
+            RData::Unknown { code: RecordType::CAA, rdata: NULL::with(octets) }
+        }
         "TXT" => RData::TXT(TXT::from_bytes(data.as_bytes().chunks(255).collect())),
         "SOA" => {
             let serial = data.parse().expect("a serial");

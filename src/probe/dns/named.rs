@@ -1,12 +1,12 @@
 //! One sample of a name: its zone's authorities, the chosen recursive servers, pins and baseline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join;
 use hickory_proto::rr::{Name, RecordType};
 use ipnet::IpNet;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::answer::{self, Answer};
 use super::ask::Asker;
@@ -15,7 +15,7 @@ use super::drift::{self, Records, Told};
 use super::memory::Baseline;
 use super::resolvers::{self, Heard};
 use super::zone::{self, Authorities};
-use super::{facts, policy, text};
+use super::{dangling, facts, mail, policy, text};
 use crate::probe::{Job, Memory};
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::Settings;
@@ -176,16 +176,35 @@ async fn write_authorities(
     }
     let Some(home) = found.zones.first() else { return };
     facts::write_zone(measured, home, job.now);
+    let selectors = selectors(name, &job.point.target.settings);
     let (caa, (mail, unknown)) =
-        join(policy::caa(walk, name), policy::mail(walk, name, &home.name)).await;
+        join(policy::caa(walk, name), mail::mail(walk, name, &selectors)).await;
     match caa {
         Ok(caa) => measured.set("caa", caa),
         Err(why) => measured.set_unknown("caa", why),
     }
+    let exchanges = mail["mx"].as_object().into_iter().flat_map(Map::keys);
+    let exchanges: Vec<Name> = exchanges.filter_map(|name| text::name(name)).collect();
+    let servers = home.names.keys().filter_map(|name| text::name(name));
+    let pointers = dangling::pointers(&home.name, name, records, servers, exchanges);
     measured.set("mail", mail);
     for (path, why) in unknown {
         measured.set_unknown(format!("mail.{path}"), why);
     }
+    let (dangling, unknown) = dangling::look(walk, &home.name, pointers).await;
+    measured.set("dangling", dangling);
+    for (owner, why) in unknown {
+        measured.set_unknown(Path::of("dangling").member(&owner).to_string(), why);
+    }
+}
+
+/// DKIM's selectors, as far as their names are pinned.
+fn selectors(name: &Name, settings: &Settings) -> BTreeSet<String> {
+    let below = format!("._domainkey.{}", text::of_name(name));
+    let pinned = settings.pins.0.keys().filter_map(|pinned| text::name(pinned));
+    pinned
+        .filter_map(|pinned| text::of_name(&pinned).strip_suffix(&below).map(str::to_owned))
+        .collect()
 }
 
 fn write_drift(measured: &mut Measurements, job: &Job, records: &Records, baseline: &Baseline) {
@@ -248,6 +267,7 @@ const OF_AUTHORITIES: &[&str] = &[
     "drift",
     "caa",
     "mail",
+    "dangling",
     "dnssec",
     "ds",
     "cds",

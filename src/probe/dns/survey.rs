@@ -217,7 +217,11 @@ impl Survey {
             }
             Told::Alias(_, ttl) if kind == RecordType::CNAME => (Ok(Answer::Nodata), Some(ttl)),
             Told::Alias(target, ttl) => {
-                (self.chase(asker, walk, zone, question, target).await, Some(ttl))
+                let seen = self.chase(asker, walk, zone, question, target).await;
+                if let Ok(Answer::Error(fault @ Fault::CnameLoop)) = seen {
+                    self.blame_for_answer(fault);
+                }
+                (seen, Some(ttl))
             }
             Told::Referral(_) => (Ok(Answer::Error(Fault::NotAuthoritative)), None),
             Told::TooMany => (Err(Unknown::new(Reason::Budget, "too many values")), None),
@@ -358,7 +362,8 @@ impl Survey {
 
     /// A server that fails on one name is broken; that it lost a packet says nothing of it.
     fn blame_for_answer(&mut self, fault: Fault) {
-        if matches!(fault, Fault::Servfail | Fault::Formerr | Fault::Malformed | Fault::TcpFailed) {
+        use Fault::{CnameLoop, Formerr, Malformed, Servfail, TcpFailed};
+        if matches!(fault, CnameLoop | Formerr | Malformed | Servfail | TcpFailed) {
             self.blame(fault);
         }
     }
