@@ -144,6 +144,30 @@ dns-ns-count | {"delegation": {"count": 2}} | {"delegation": {"count": 1}} |
 dns-dnssec | {"dnssec": {"192.0.2.53": {"state": "insecure"}}} | {"dnssec": {"192.0.2.53": {"state": "bogus"}}} | 192.0.2.53
 dns-dnssec-expiry | {"dnssec": {"192.0.2.53": {"expires": "@9d"}}} | {"dnssec": {"192.0.2.53": {"expires": "@0d"}}} | 192.0.2.53
 dns-dnssec-unsigned | {"dnssec": {"192.0.2.53": {"state": "secure"}}} | {"dnssec": {"192.0.2.53": {"state": "insecure"}}} | 192.0.2.53
+dns-ds-digest | {"ds": [{"key_tag": 4711, "algorithm": 13, "digest_type": 2, "matches": true}]} | {"ds": [{"key_tag": 4711, "algorithm": 13, "digest_type": 1, "matches": true}]} | 4711 1
+dns-nsec3 | {"nsec3": {"192.0.2.53": {"iterations": 0, "salt": "-"}}} | {"nsec3": {"192.0.2.53": {"iterations": 10, "salt": "AB"}}} | 192.0.2.53
+dns-cds | {"cds": [{"key_tag": 4711, "digest_type": 2, "in_ds": true}]} | {"cds": [{"key_tag": 4712, "digest_type": 2, "in_ds": false}]} | 4712 2
+dns-wildcard | {"wildcard": {"192.0.2.53": "nxdomain", "192.0.2.54": "error:timeout"}} | {"wildcard": {"192.0.2.53": ["192.0.2.9"]}} | 192.0.2.53 192.0.2.9
+dns-delegation-glue | {"delegation": {"glue": {}}} | {"delegation": {"glue": {"ns1.a.test": {"parent": ["192.0.2.1"], "child": ["192.0.2.2"]}}}} | ns1.a.test
+dns-delegation-name | {"delegation": {"names": {"ns1.a.test": {"problem": "none"}}}} | {"delegation": {"names": {"ns1.a.test": {"problem": "cname"}}}} | ns1.a.test
+dns-ns-diversity | {"delegation": {"networks": 2}} | {"delegation": {"networks": 1}} |
+dns-soa-expire | {"soa": {"192.0.2.53": {"expire": 1209600}}} | {"soa": {"192.0.2.53": {"expire": 3600}}} | 192.0.2.53
+dns-soa-refresh | {"soa": {"192.0.2.53": {"refresh": 7200}}} | {"soa": {"192.0.2.53": {"refresh": 60}}} | 192.0.2.53
+dns-soa-minimum | {"soa": {"192.0.2.53": {"minimum": 300}}} | {"soa": {"192.0.2.53": {"minimum": 604800}}} | 192.0.2.53
+dns-spf-lookups | {"mail": {"spf": {"lookups": 10}}} | {"mail": {"spf": {"lookups": 11}}} |
+dns-spf-void-lookups | {"mail": {"spf": {"void_lookups": 2}}} | {"mail": {"spf": {"void_lookups": 3}}} |
+dns-spf-errors | {"mail": {"spf": {"errors": ["multiple_records"]}}} | {"mail": {"spf": {"errors": ["loop"]}}} | loop
+dns-dmarc-errors | {"mail": {"dmarc": {"errors": []}}} | {"mail": {"dmarc": {"errors": ["syntax"]}}} | syntax
+dns-dkim-key | {"mail": {"dkim": {"s1": {"key_bits": 2048}}}} | {"mail": {"dkim": {"s1": {"key_bits": 1024}}}} | s1
+dns-mx | {"mail": {"mx": {"mx.a.test": {"preference": 1, "problem": "none"}}}} | {"mail": {"mx": {"mx.a.test": {"preference": 1, "problem": "nxdomain"}}}} | mx.a.test
+dns-mta-sts-missing | {"mail": {"mta_sts": {"records": 1}}} | {"mail": {"mta_sts": {"records": 0}}} |
+dns-tls-rpt-missing | {"mail": {"tls_rpt": {"records": 1}}} | {"mail": {"tls_rpt": {"records": 0}}} |
+dns-dangling | {"dangling": {"a.test": {"type": "CNAME", "target": "b.test", "risk": "unproven"}}} | {"dangling": {"a.test": {"type": "CNAME", "target": "b.test", "risk": "takeover"}}} | a.test
+dns-dangling-unproven | {"dangling": {"a.test": {"type": "MX", "target": "b.test", "risk": "broken"}}} | {"dangling": {"a.test": {"type": "CNAME", "target": "b.test", "risk": "unproven"}}} | a.test
+dns-edns | {"servers": {"192.0.2.53": {"edns": true}}} | {"servers": {"192.0.2.53": {"edns": false}}} | 192.0.2.53
+dns-keeps-case | {"servers": {"192.0.2.53": {"keeps_case": true}}} | {"servers": {"192.0.2.53": {"keeps_case": false}}} | 192.0.2.53
+dns-latency | {"servers": {"192.0.2.53": {"latency_seconds": 0.1}}} | {"servers": {"192.0.2.53": {"latency_seconds": 1.9}}} | 192.0.2.53
+dns-version | {"servers": {"192.0.2.53": {"version": ""}}} | {"servers": {"192.0.2.53": {"version": "9.18.1"}}} | 192.0.2.53
 dns-caa | {"caa": {"present": true}} | {"caa": {"present": false}} |
 dns-spf-missing | {"mail": {"spf": {"records": 1}}} | {"mail": {"spf": {"records": 0}}} |
 dns-spf-duplicate | {"mail": {"spf": {"records": 1}}} | {"mail": {"spf": {"records": 2}}} |

@@ -154,7 +154,11 @@ impl Expectation {
         if operators == 0 && !bounds {
             return Some("no operator; use exact, within, contains, prefix, cname_suffix, absent, agree or subnets".to_owned());
         }
-        self.subnets.values().find_map(|inner| inner.fault(kind))
+        self.subnets.iter().find_map(|(net, inner)| match net.parse::<IpNet>() {
+            Err(_) => Some(format!("{net} is no network")),
+            Ok(_) if !inner.subnets.is_empty() => Some("subnets within subnets".to_owned()),
+            Ok(_) => inner.fault(kind),
+        })
     }
 }
 
@@ -262,7 +266,11 @@ mod tests {
 
     #[test]
     fn a_pin_without_an_operator_is_named() {
-        let errors = pins(r#"{"h": {"A": {"owner": "x"}, "ports": {"within": "0"}}}"#).check();
-        assert_eq!(errors.len(), 2);
+        let errors = pins(
+            r#"{"h": {"A": {"owner": "x"}, "ports": {"within": "0"}, "AAAA":
+            {"subnets": {"europe": {"exact": "::1"}}}}}"#,
+        )
+        .check();
+        assert_eq!(errors.len(), 3);
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Server {
 pub(super) struct Reply {
     /// The answer.
     pub(super) message: Message,
+    /// The answer as it came.
+    pub(super) octets: Vec<u8>,
     /// From the last question sent to its answer.
     pub(super) latency: Duration,
     /// Whether the server speaks EDNS; `None` where the answer does not tell.
@@ -205,11 +207,11 @@ impl Asker {
         socket.send(&sent.octets).await.map_err(|error| of_socket(&error, Fault::Timeout))?;
         self.dialer.traffic().note_sent(sent.octets.len());
         match hear(&socket, &sent, give_up, self.dialer.traffic()).await? {
-            Ear::Reply(message) => {
+            Ear::Reply { message, octets } => {
                 let edns = edns_of(&message, style);
                 let latency = begun.elapsed();
-                let reply = Reply { message: *message, latency, edns, keeps_case: true };
-                Ok(Datagram::Reply(reply))
+                let message = *message;
+                Ok(Datagram::Reply(Reply { message, octets, latency, edns, keeps_case: true }))
             }
             Ear::CaseLost => Ok(Datagram::Doubt { case_lost: true }),
             Ear::Flooded => Ok(Datagram::Doubt { case_lost: false }),
@@ -246,7 +248,8 @@ impl Asker {
             // Nobody off the path forges a connection: another case is the server's own.
             Heard::Reply { message, keeps_case } => {
                 let edns = edns_of(&message, style);
-                Ok(Reply { message: *message, latency: begun.elapsed(), edns, keeps_case })
+                let latency = begun.elapsed();
+                Ok(Reply { message: *message, octets, latency, edns, keeps_case })
             }
             Heard::Foreign | Heard::Malformed => Err(Failure::Fault(Fault::Malformed)),
         }
@@ -270,7 +273,7 @@ impl Asker {
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -299,7 +302,10 @@ async fn hear(
         };
         traffic.note_received(length);
         match wire::judge(sent, &buffer[..length]) {
-            Heard::Reply { message, keeps_case: true } => return Ok(Ear::Reply(message)),
+            Heard::Reply { message, keeps_case: true } => {
+                let octets = buffer[..length].to_vec();
+                return Ok(Ear::Reply { message, octets });
+            }
             Heard::Reply { keeps_case: false, .. } => return Ok(Ear::CaseLost),
             Heard::Foreign | Heard::Malformed => {}
         }
@@ -313,8 +319,8 @@ enum Ear {
     CaseLost,
     /// Too much that is no answer.
     Flooded,
-    /// The answer.
-    Reply(Box<Message>),
+    /// The answer, and as it came.
+    Reply { message: Box<Message>, octets: Vec<u8> },
 }
 
 /// Whether the server answers EDNS in kind. An error may come without for many reasons.

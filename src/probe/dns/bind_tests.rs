@@ -1,101 +1,152 @@
-//! The probe against BIND with a signed zone: what a real server sends of signatures.
+//! The probe against BIND with signed zones: every state that a zone's signatures can be in, with its
+//! reason, held beside what BIND itself makes of them.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use serde_json::{Value, json};
 
-use serde_json::json;
-use tokio::net::TcpStream;
-
-use super::lab::{Lab, Script};
-use super::tests::{asked, fact};
+use super::bind_lab::{BindLab, GivenDs, Zone, sound};
+use super::tests::{Asked, asked_at, fact};
 use crate::target::TextFile;
 
-/// `named` that ends with the test.
-struct Named(Child);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+fn asked(lab: &BindLab) -> Asked {
+    let mut asked = asked_at(lab.port);
+    let text = |text: &str| Some(TextFile { path: "a".into(), text: text.into() });
+    asked.settings.root_hints = text(lab.hints);
+    asked.settings.trust_anchor = text(&lab.anchor);
+    asked
 }
 
-fn tool(dir: &Path, name: &str, arguments: &[&str]) -> String {
-    let run = Command::new(name).current_dir(dir).args(arguments).output();
-    let output = run.unwrap_or_else(|error| panic!("{name} (package bind9): {error}"));
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// A zone signed from 2026-09-01 to 2026-10-01, and its DS records.
-fn signed_zone(dir: &Path) -> Vec<String> {
-    let zone = "$TTL 300\n@ SOA ns1 hm 7 60 60 600 60\n@ NS ns1\nns1 A 127.0.0.1\n@ A 192.0.2.1\n\
-                @ TXT \"v=spf1 \" \"-all\"\n@ CAA 0 issue \"ca.example\"\n";
-    std::fs::write(dir.join("zone"), zone).expect("a zone file");
-    let algorithm = ["-a", "ECDSAP256SHA256", "shop.test"];
-    tool(dir, "dnssec-keygen", &algorithm);
-    tool(dir, "dnssec-keygen", &[&["-f", "KSK"], &algorithm[..]].concat());
-    let (from, until) = ("20260901000000", "20261001000000");
-    tool(dir, "dnssec-signzone", &["-S", "-P", "-s", from, "-e", until, "-o", "shop.test", "zone"]);
-    let set = std::fs::read_to_string(dir.join("dsset-shop.test.")).expect("a DS set");
-    set.lines()
-        .filter_map(|line| line.split_once("DS"))
-        .map(|(_, data)| data.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect()
-}
-
-async fn named(dir: PathBuf, port: u16) -> Named {
-    let path = dir.display();
-    // Hints and no validation: a server that asks nobody beyond loopback.
-    std::fs::write(dir.join("hints"), HINTS).expect("hints");
-    let config = format!(
-        "options {{ directory \"{path}\"; pid-file none; session-keyfile none; recursion no;
-          dnssec-validation no; notify no; listen-on-v6 {{ none; }}; allow-transfer {{ none; }};
-          listen-on port {port} {{ 127.0.0.1; }}; query-source address 127.0.0.1; }};
-         controls {{ }};
-         zone \".\" {{ type hint; file \"hints\"; }};
-         zone \"shop.test\" {{ type primary; file \"zone.signed\"; }};"
-    );
-    std::fs::write(dir.join("named.conf"), config).expect("a config");
-    let child = Command::new("/usr/sbin/named")
-        .args(["-g", "-4", "-n", "1", "-c"])
-        .arg(dir.join("named.conf"))
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(dir.join("log")).expect("a log"))
-        .spawn();
-    let child = Named(child.expect("/usr/sbin/named (package bind9)"));
-    for _ in 0..200 {
-        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return child;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let log = std::fs::read_to_string(dir.join("log")).unwrap_or_default();
-    panic!("named did not start: {log}");
+fn zones() -> Vec<Zone> {
+    let expired = Some("-s 20260801000000 -e 20260910030405");
+    vec![
+        Zone { records: "www A 192.0.2.2\n* TXT any\n", ..sound("good.test") },
+        Zone { signed: expired, ..sound("expired.test") },
+        Zone { signed: Some("-s 20260925000000"), ..sound("future.test") },
+        Zone { ds: GivenDs::Foreign("2"), ..sound("badds.test") },
+        Zone { signed: None, ..sound("dsnokey.test") },
+        Zone { spoilt: Some(("192.0.2.1", "192.0.2.66")), ..sound("badsig.test") },
+        Zone { signed: Some(""), second: expired, ..sound("onebad.test") },
+        Zone { ds: GivenDs::Of("-1"), ..sound("sha1.test") },
+        Zone { signed: Some("-3 AABB -H 10"), ..sound("iter.test") },
+        Zone { ds: GivenDs::None, ..sound("nods.test") },
+        Zone { signed: None, ds: GivenDs::None, ..sound("plain.test") },
+        Zone { ds: GivenDs::Foreign("250"), ..sound("newdigest.test") },
+        Zone { records: ROLL, ..sound("roll.test") },
+    ]
 }
 
 #[tokio::test]
-async fn a_signed_zone_of_bind_shows_when_its_signatures_end() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let ds = signed_zone(dir.path());
-    let tld = ds.iter().fold(
-        "test 60 SOA 1\nshop.test 60 NS ns1.shop.test\nns1.shop.test 60 A 127.0.0.1".to_owned(),
-        |zone, ds| format!("{zone}\nshop.test 60 DS {ds}"),
-    );
-    let root = ". 60 SOA 1\ntest 60 NS ns.tld.test\nns.tld.test 60 A 127.0.0.2";
-    let lab =
-        Lab::start(vec![(6, Script::of(&[(".", root)])), (2, Script::of(&[("test", &tld)]))]).await;
-    let _named = named(dir.path().to_path_buf(), lab.port).await;
+async fn every_trouble_of_signatures_is_told_with_its_reason() {
+    let lab = BindLab::start(&zones()).await;
+    for (zone, state, reason, failing) in [
+        ("good.test", "secure", "none", json!([])),
+        ("expired.test", "bogus", "signature_expired", json!(["expired.test DNSKEY"])),
+        ("future.test", "bogus", "signature_not_yet_valid", json!(["future.test DNSKEY"])),
+        ("badds.test", "bogus", "ds_matches_no_dnskey", json!(["badds.test DNSKEY"])),
+        ("dsnokey.test", "bogus", "dnskey_missing", json!(["dsnokey.test DNSKEY"])),
+        ("badsig.test", "bogus", "signature_invalid", json!(["badsig.test A"])),
+        ("sha1.test", "secure", "none", json!([])),
+        ("iter.test", "secure", "none", json!([])),
+        ("nods.test", "insecure", "no_ds", json!([])),
+        ("plain.test", "insecure", "not_signed", json!([])),
+        ("newdigest.test", "insecure", "unsupported_ds_digest_type", json!([])),
+        ("roll.test", "secure", "none", json!([])),
+    ] {
+        let m = asked(&lab).facts(zone).await;
+        let dnssec = fact(&m, &["dnssec", "127.0.0.1"]);
+        assert_eq!(dnssec["state"], state, "{zone}: {dnssec}");
+        assert_eq!(dnssec["reason"], reason, "{zone}: {dnssec}");
+        assert_eq!(dnssec["failing"], failing, "{zone}: {dnssec}");
+        let ds = fact(&m, &["ds"]);
+        match zone {
+            "sha1.test" => {
+                assert_eq!((&ds[0]["digest_type"], &ds[0]["matches"]), (&json!(1), &json!(true)))
+            }
+            "badds.test" => assert_eq!(ds[0]["matches"], false),
+            "nods.test" | "plain.test" => assert_eq!(ds, &json!([])),
+            "iter.test" => {
+                let nsec3 = fact(&m, &["nsec3", "127.0.0.1"]);
+                assert_eq!(nsec3, &json!({"iterations": 10, "salt": "AABB"}));
+            }
+            "good.test" => {
+                assert_eq!(fact(&m, &["nsec3"]), &json!({}));
+                assert_eq!(dnssec["expires"], "2026-10-01T00:00:00Z");
+                assert_eq!(dnssec["valid_from"], "2026-09-01T00:00:00Z");
+            }
+            "expired.test" => assert_eq!(dnssec["expires"], "2026-09-10T03:04:05Z"),
+            "roll.test" => {
+                let cds = &fact(&m, &["cds"])[0];
+                assert_eq!((&cds["in_ds"], &cds["in_dnskey"]), (&json!(false), &json!(false)));
+            }
+            _ => {}
+        }
+    }
+}
 
-    let pins = json!({"shop.test": {"TXT": {"exact": "v=spf1 -all"}}});
-    let mut asked = asked(&lab).pins(pins);
-    asked.settings.root_hints = Some(TextFile { path: "hints".into(), text: HINTS.into() });
-    let m = asked.facts("shop.test").await;
+#[tokio::test]
+async fn of_two_servers_the_one_with_old_signatures_is_named() {
+    let lab = BindLab::start(&zones()).await;
+    let m = asked(&lab).facts("onebad.test").await;
+    assert_eq!(fact(&m, &["dnssec", "127.0.0.1", "state"]), "secure");
+    let second = fact(&m, &["dnssec", "::1"]);
+    assert_eq!(
+        (&second["state"], &second["reason"]),
+        (&json!("bogus"), &json!("signature_expired"))
+    );
+}
+
+#[tokio::test]
+async fn a_chain_that_breaks_above_a_zone_is_told_with_the_place() {
+    let lab = BindLab::start(&zones()).await;
+    let mut asked = asked(&lab);
+    asked.now += chrono::TimeDelta::days(30);
+    let m = asked.facts("good.test").await;
     let dnssec = fact(&m, &["dnssec", "127.0.0.1"]);
-    assert_eq!(dnssec["expires"], "2026-10-01T00:00:00Z");
-    assert_eq!(dnssec["valid_from"], "2026-09-01T00:00:00Z");
-    assert_eq!(dnssec["state"], "indeterminate", "never secure without validation: {dnssec}");
+    assert_eq!(
+        (&dnssec["state"], &dnssec["reason"]),
+        (&json!("bogus"), &json!("signature_expired"))
+    );
+    assert_eq!(dnssec["failing"], json!([". DNSKEY"]));
+
+    asked.now -= chrono::TimeDelta::days(30);
+    asked.settings.trust_anchor = Some(TextFile { path: "a".into(), text: FOREIGN.into() });
+    let m = asked.facts("good.test").await;
+    assert_eq!(fact(&m, &["dnssec", "127.0.0.1", "reason"]), "ds_matches_no_dnskey");
+    asked.settings.trust_anchor = None;
+    let m = asked.facts("good.test").await;
+    let dnssec = fact(&m, &["dnssec", "127.0.0.1"]);
+    assert_eq!(dnssec["state"], "indeterminate", "without an anchor nothing is secure: {dnssec}");
+    let m = asked.facts("badsig.test").await;
+    assert_eq!(fact(&m, &["dnssec", "127.0.0.1", "reason"]), "signature_invalid");
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_a_wildcard_gives_is_proven() {
+    let lab = BindLab::start(&zones()).await;
+    for zone in ["good.test", "iter.test"] {
+        let pins = json!({
+            format!("any.{zone}"): {"TXT": {"agree": true}, "A": {"absent": true}},
+            format!("deep.gone.{zone}"): {"A": {"absent": true}},
+            format!("ns.{zone}"): {"MX": {"absent": true}},
+            zone: {"DS": {"agree": true}, "SOA": {"agree": true}, "NS": {"agree": true}},
+        });
+        let m = asked(&lab).pins(pins).facts(zone).await;
+        let dnssec = fact(&m, &["dnssec", "127.0.0.1"]);
+        assert_eq!(dnssec["state"], "secure", "{zone}: {dnssec}");
+        assert_eq!(fact(&m, &["drift"]), &json!([]));
+    }
+    let m = asked(&lab).facts("good.test").await;
+    assert_eq!(fact(&m, &["wildcard", "127.0.0.1"]), &Value::from("nodata"));
+    let m = asked(&lab).facts("iter.test").await;
+    assert_eq!(fact(&m, &["wildcard", "127.0.0.1"]), &Value::from("nxdomain"));
+}
+
+#[tokio::test]
+async fn a_sound_zone_of_bind_is_seen_as_it_is() {
+    let records = "@ TXT \"v=spf1 \" \"-all\"\n@ CAA 0 issue \"ca.example\"\n";
+    let lab = BindLab::start(&[Zone { records, ..sound("shop.test") }]).await;
+    let pins = json!({"shop.test": {"TXT": {"exact": "v=spf1 -all"}}});
+    let m = asked(&lab).pins(pins).facts("shop.test").await;
+    assert_eq!(fact(&m, &["dnssec", "127.0.0.1", "state"]), "secure");
     assert_eq!(fact(&m, &["delegation", "servers", "127.0.0.1", "state"]), "ok");
     assert_eq!(fact(&m, &["transfer", "127.0.0.1"]), "refused");
     assert_eq!(fact(&m, &["recursion", "127.0.0.1"]), false);
@@ -103,13 +154,10 @@ async fn a_signed_zone_of_bind_shows_when_its_signatures_end() {
     assert_eq!(fact(&m, &["caa", "issue"]), &json!(["ca.example"]));
     let version = fact(&m, &["servers", "127.0.0.1", "version"]).as_str().unwrap_or("");
     assert!(version.starts_with('9'), "{version}");
-
-    asked.now += chrono::TimeDelta::days(30);
-    let m = asked.facts("shop.test").await;
-    let dnssec = fact(&m, &["dnssec", "127.0.0.1"]);
-    assert_eq!(dnssec["state"], "bogus");
-    assert_eq!(dnssec["reason"], "signature_expired");
 }
 
-/// The root is scripted: BIND listens on an interface's own addresses only, and has the first.
-const HINTS: &str = ". 60 NS a.root.test.\na.root.test. 60 A 127.0.0.6\n";
+const FOREIGN: &str =
+    ". DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
+
+const ROLL: &str =
+    "@ CDS 4711 13 2 ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB\n";

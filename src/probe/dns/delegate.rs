@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 
 use super::answer::{self, Answer, Fault, MAX_CHAIN, Seen, Told};
-use super::ask::{Asker, Failure, Reply, Server};
+use super::ask::{Asker, Failure, Reply, Server, locked};
+use super::dnssec::Packet;
 use super::text;
 use super::wire::Question;
 use crate::probe::dial::Purpose;
@@ -31,13 +33,20 @@ pub(super) struct Cut {
     parents: Vec<Server>,
 }
 
+impl Cut {
+    /// The servers that delegate it.
+    pub(super) fn parents(&self) -> &[Server] {
+        &self.parents
+    }
+}
+
 /// What a name and type came to, all aliases followed.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     /// The answer.
     pub(super) answer: Answer,
-    /// Whether the name asked for is an alias.
-    pub(super) alias: bool,
+    /// Where the aliases of the name lead, if it is one.
+    pub(super) target: Option<Name>,
 }
 
 /// Walks within a bounded number of questions, and remembers what it met.
@@ -82,6 +91,42 @@ impl<'a> Walk<'a> {
     /// Follows an alias that an authority gave to its end.
     pub(super) async fn follow(&self, from: &Name, target: &Name, kind: RecordType) -> Seen {
         self.search(target, kind, &[], std::slice::from_ref(from)).await.map(|found| found.answer)
+    }
+
+    /// The zone that delegates `zone`, as far as the walk came.
+    pub(super) fn zone_above(&self, zone: &Name) -> Arc<Cut> {
+        self.deepest(&zone.base_name())
+    }
+
+    /// The deepest zone on the way to a name that was met, below the root.
+    pub(super) fn deepest_known(&self, name: &Name) -> Option<Arc<Cut>> {
+        Some(self.deepest(name)).filter(|cut| !cut.name.is_root())
+    }
+
+    /// A number of this run's randomness.
+    pub(super) fn random(&self) -> u64 {
+        self.asker.random()
+    }
+
+    /// A few servers of a zone.
+    pub(super) async fn servers(&self, cut: &Arc<Cut>) -> Vec<Server> {
+        self.hosts(cut, &[]).await
+    }
+
+    /// One server's answer as an authority, with its signatures.
+    pub(super) async fn packet(
+        &self,
+        server: &Server,
+        name: &Name,
+        kind: RecordType,
+    ) -> Option<Packet> {
+        let reply = self.ask(server, &Question::of(name, kind)).await.ok()?;
+        Packet::read(&reply.octets)
+    }
+
+    /// The time that dates are judged by.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.asker.now()
     }
 
     /// A server of the delegation path.
@@ -142,8 +187,9 @@ impl<'a> Walk<'a> {
         let servers = self.hosts(zone, trail).await;
         let question = Question::of(step, RecordType::NS);
         let mut tries = Tries::default();
-        for server in &servers {
-            if tries.are_up() {
+        let mut childs_word = None;
+        for (at, server) in servers.iter().enumerate() {
+            if tries.are_up() || childs_word.is_some() && at >= MAX_PARENTS {
                 break;
             }
             match self.ask(server, &question).await {
@@ -151,14 +197,23 @@ impl<'a> Walk<'a> {
                 Ok(reply) => match told(&reply.message, step, &zone.name) {
                     Step::Cut { ns, from_parent } => {
                         let parents = servers.clone();
-                        return Ok(Some(Cut { name: step.clone(), ns, from_parent, parents }));
+                        let cut = Cut { name: step.clone(), ns, from_parent, parents };
+                        // A server that holds both zones hides what the parent says.
+                        if from_parent {
+                            return Ok(Some(cut));
+                        }
+                        childs_word.get_or_insert(cut);
                     }
+                    Step::Same if childs_word.is_some() => {}
                     Step::Same => return Ok(None),
                     Step::Lame(fault) => tries.failed(Failure::Fault(fault)),
                 },
             }
         }
-        Err(tries.unknown())
+        match childs_word {
+            Some(cut) => Ok(Some(cut)),
+            None => Err(tries.unknown()),
+        }
     }
 
     /// A few servers of a zone to walk on with.
@@ -231,7 +286,8 @@ impl<'a> Walk<'a> {
     ) -> BoxFuture<'b, Result<Found, Unknown>> {
         Box::pin(async move {
             if chain.len() > MAX_CHAIN || chain.contains(name) {
-                return Ok(Found { answer: Answer::Error(Fault::CnameLoop), alias: true });
+                let target = Some(name.clone());
+                return Ok(Found { answer: Answer::Error(Fault::CnameLoop), target });
             }
             let key = (name.clone(), kind);
             if let Some(found) = locked(&self.found).get(&key) {
@@ -268,11 +324,11 @@ impl<'a> Walk<'a> {
             };
             match answer::from_authority(&reply.message, name, kind, &zone.name) {
                 Told::Answer(Answer::Error(fault), _) => tries.failed(Failure::Fault(fault)),
-                Told::Answer(answer, _) => return Ok(Found { answer, alias: false }),
+                Told::Answer(answer, _) => return Ok(Found { answer, target: None }),
                 Told::Alias(target, _) => {
                     let chain = [chain, std::slice::from_ref(name)].concat();
                     let end = self.search(&target, kind, trail, &chain).await?;
-                    return Ok(Found { answer: end.answer, alias: true });
+                    return Ok(Found { target: end.target.or(Some(target)), ..end });
                 }
                 Told::Referral(_) => tries.failed(Failure::Fault(Fault::NotAuthoritative)),
                 Told::TooMany => return Err(Unknown::new(Reason::Budget, "too many values")),
@@ -368,18 +424,17 @@ impl Tries {
     /// An error that every server shares is an answer of the zone; what was not asked is unknown.
     fn end(self) -> Result<Found, Unknown> {
         match self.last {
-            Some(Failure::Fault(fault)) => Ok(Found { answer: Answer::Error(fault), alias: false }),
+            Some(Failure::Fault(fault)) => Ok(Found { answer: Answer::Error(fault), target: None }),
             _ => Err(self.unknown()),
         }
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Questions of one walk.
-const MAX_STEPS: u32 = 200;
+const MAX_STEPS: u32 = 400;
+
+/// Servers of a zone asked for what the parent says of a cut.
+const MAX_PARENTS: usize = 3;
 
 /// Name servers of one zone that are looked at.
 pub(super) const MAX_NS: usize = 16;

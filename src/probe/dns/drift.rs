@@ -6,12 +6,14 @@ use std::net::IpAddr;
 
 use chrono::NaiveDate;
 use hickory_proto::rr::RecordType;
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Seen};
+use super::facts::BY_SUBNET;
 use super::memory::{self, Baseline};
 use super::{rdata, text};
-use crate::sample::{Reason, Unknown};
+use crate::sample::Unknown;
 use crate::target::{Expectation, Pins};
 
 /// Name → type → server → what it gave, with the TTL.
@@ -58,10 +60,6 @@ pub(super) fn judge(
             if pin.is_none() && learnt.is_none() {
                 continue;
             }
-            if pin.is_some_and(|pin| !pin.subnets.is_empty()) {
-                let why = Unknown::new(Reason::NotObserved, "client subnets are not asked yet");
-                drift.unknown.insert(key.clone(), why);
-            }
             for (server, told) in servers {
                 let values = match &told.seen {
                     Ok(Answer::Error(fault)) => {
@@ -77,7 +75,8 @@ pub(super) fn judge(
                 let departure = match (pin, learnt) {
                     (Some(pin), _) => {
                         let alias = alias_at(types, server);
-                        held(pin, kind, &values, told.ttl, alias.as_ref())
+                        of_server(pin, server)
+                            .and_then(|pin| held(pin, kind, &values, told.ttl, alias.as_ref()))
                     }
                     (None, Some(learnt)) => {
                         let values = memory::shortened(values);
@@ -95,10 +94,17 @@ pub(super) fn judge(
                         }
                         _ => told.seen.as_ref().map_or(Value::Null, |answer| json!(answer)),
                     };
-                    drift.items.push(json!({
+                    let mut item = json!({
                         "name": name, "type": kind, "server": server,
                         "kind": change, "expected": expected, "seen": seen,
-                    }));
+                    });
+                    let words = pin.map(|pin| [("reason", &pin.reason), ("owner", &pin.owner)]);
+                    for (field, word) in words.into_iter().flatten() {
+                        if let Some(word) = word {
+                            item[field] = json!(word);
+                        }
+                    }
+                    drift.items.push(item);
                 }
             }
         }
@@ -116,6 +122,13 @@ pub(super) fn pinned<'a>(pins: &'a Pins, name: &str, kind: &str) -> Option<&'a E
             answer::record_type(pinned.as_str()).map(answer::type_word).as_deref() == Some(kind)
         })
         .map(|(_, expectation)| expectation)
+}
+
+/// The part of a pin that speaks of this server, or of the network that it was asked for.
+fn of_server<'a>(pin: &'a Expectation, server: &str) -> Option<&'a Expectation> {
+    let Some((_, net)) = server.split_once(BY_SUBNET) else { return Some(pin) };
+    let is_it = |written: &str| written.parse::<IpNet>().is_ok_and(|one| one.to_string() == net);
+    pin.subnets.iter().find(|(written, _)| is_it(written)).map(|(_, pin)| pin)
 }
 
 /// Holds one set against its pin: the first operator that it breaks, then count and TTL.
@@ -300,10 +313,26 @@ mod tests {
     }
 
     #[test]
-    fn client_subnets_are_said_to_be_unobserved() {
-        let pin = r#"{"subnets": {"192.0.2.0/24": {"exact": ["1.1.1.1"]}}}"#;
-        let drift = against(pin, "A", set(&["1.1.1.1"]));
-        assert_eq!(drift.unknown["www.example A"].reason, Reason::NotObserved);
+    fn each_network_is_held_to_its_own_part_of_the_pin() {
+        let pins = r#"{"www.example": {"A": {"exact": "1.1.1.1", "owner": "web", "reason": "geo",
+            "subnets": {"192.0.2.0/24": {"exact": "2.2.2.2"}, "2001:DB8::/32": {"absent": true}}}}}"#;
+        let pins: Pins = serde_json::from_str(pins).expect("pins");
+        let told = |value: &str| Told { seen: Ok(set(&[value])), ttl: None };
+        let mut servers = BTreeMap::from([
+            ("127.0.0.1".to_owned(), told("1.1.1.1")),
+            ("127.0.0.1/ecs=192.0.2.0/24".to_owned(), told("2.2.2.2")),
+        ]);
+        let judged = |servers: &BTreeMap<String, Told>| {
+            let types = BTreeMap::from([("A".to_owned(), servers.clone())]);
+            let records = BTreeMap::from([("www.example".to_owned(), types)]);
+            judge(&records, &pins, &Baseline::default(), today()).items
+        };
+        assert!(judged(&servers).is_empty());
+        servers.insert("127.0.0.1/ecs=2001:db8::/32".to_owned(), told("3.3.3.3"));
+        let items = judged(&servers);
+        assert_eq!(items.len(), 1);
+        assert_eq!(items[0]["server"], "127.0.0.1/ecs=2001:db8::/32");
+        assert_eq!((&items[0]["owner"], &items[0]["reason"]), (&json!("web"), &json!("geo")));
     }
 
     fn learnt(samples: &[&[Answer]]) -> Baseline {

@@ -1,12 +1,14 @@
 //! What the authorities showed, as the measurements of CONTRACT §dns.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Seen};
-use super::dnssec;
+use super::dnssec::{self, Dnskey, Ds};
 use super::drift::{Records, Told};
 use super::survey::{Abilities, Survey};
 use super::zone::Authorities;
@@ -17,10 +19,14 @@ pub(super) fn records(zones: &[Authorities]) -> Records {
     let mut records = Records::new();
     for survey in zones.iter().flat_map(|zone| &zone.surveys) {
         let server = survey.address().to_string();
-        for ((name, kind), (seen, ttl)) in &survey.records {
+        for ((name, kind, subnet), (seen, ttl)) in &survey.records {
             let told = Told { seen: seen.clone(), ttl: *ttl };
             let types = records.entry(name.clone()).or_default();
-            types.entry(kind.clone()).or_default().insert(server.clone(), told);
+            let key = match subnet {
+                Some(net) => format!("{server}{BY_SUBNET}{net}"),
+                None => server.clone(),
+            };
+            types.entry(kind.clone()).or_default().insert(key, told);
         }
     }
     records
@@ -55,15 +61,18 @@ pub(super) fn write_zone(facts: &mut Measurements, zone: &Authorities, now: Date
     write_soa(facts, zone);
     write_dnssec(facts, zone, now);
     let (mut servers, mut recursion, mut transfer) = (Map::new(), Map::new(), Map::new());
+    let mut wildcard = Map::new();
     for survey in &zone.surveys {
         let key = survey.address().to_string();
         servers.insert(key.clone(), abilities(facts, &key, &survey.abilities));
         each(facts, &mut recursion, "recursion", &key, survey.recursion.clone());
         each(facts, &mut transfer, "transfer", &key, survey.transfer.clone());
+        each(facts, &mut wildcard, "wildcard", &key, survey.wildcard.clone().map(|one| json!(one)));
     }
     facts.set("servers", servers);
     facts.set("recursion", recursion);
     facts.set("transfer", transfer);
+    facts.set("wildcard", wildcard);
 }
 
 /// A server's abilities; what its answers did not show is null.
@@ -113,9 +122,10 @@ fn write_delegation(facts: &mut Measurements, zone: &Authorities) {
     let mut delegation = json!({
         "parent": parent, "child": child, "servers": servers, "names": zone.names,
     });
-    if !zone.glue.is_empty() {
-        delegation["glue"] = json!(zone.glue);
-    }
+    delegation["glue"] = json!(zone.glue);
+    let networks: BTreeSet<IpNet> =
+        zone.surveys.iter().filter_map(|survey| network(survey.address())).collect();
+    delegation["networks"] = json!(networks.len());
     match (&parent, &says) {
         (Some(parent), Some(child)) => {
             let only = |these: &BTreeSet<String>, those: &BTreeSet<String>, on: &str| {
@@ -176,31 +186,89 @@ fn write_soa(facts: &mut Measurements, zone: &Authorities) {
 
 fn write_dnssec(facts: &mut Measurements, zone: &Authorities, now: DateTime<Utc>) {
     let date = |date: DateTime<Utc>| date.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let mut servers = Map::new();
+    let (mut servers, mut nsec3) = (Map::new(), Map::new());
     for survey in &zone.surveys {
         let key = survey.address().to_string();
         if let Err(why) = &survey.keys {
-            let path = Path::of("dnssec").join(&key).to_string();
-            facts.set_unknown(path, why.clone());
-            servers.insert(key, Value::Null);
+            for fact in ["dnssec", "nsec3"] {
+                facts.set_unknown(Path::of(fact).join(&key).to_string(), why.clone());
+            }
+            servers.insert(key.clone(), Value::Null);
+            nsec3.insert(key, Value::Null);
             continue;
         }
-        let found = dnssec::judge(&zone.name, &zone.ds, &survey.keys, &survey.signatures, now);
-        let ends = survey.signatures.iter().map(|signature| signature.expires).min();
-        let begins = survey.signatures.iter().map(|signature| signature.valid_from).max();
+        let found = dnssec::judge(&zone.name, &zone.delegation, &survey.proofs, now);
         let value = json!({
-            "state": found.state, "reason": found.reason, "failing": found.failing,
-            "expires": ends.map(date), "valid_from": begins.map(date),
+            "state": found.security.as_str(), "reason": found.why.as_str(),
+            "failing": found.failing,
+            "expires": found.expires.map(date), "valid_from": found.begins.map(date),
         });
-        if ends.is_none() {
+        if found.expires.is_none() {
             // Nothing is signed: there is no end to be near.
             let path = Path::of("dnssec").join(&key);
             facts.set_unknown(path.clone().join("expires").to_string(), Reason::NotApplicable);
             facts.set_unknown(path.join("valid_from").to_string(), Reason::NotApplicable);
         }
+        if let Some((iterations, salt)) = dnssec::nsec3(&zone.name, &survey.proofs) {
+            nsec3.insert(key.clone(), json!({ "iterations": iterations, "salt": salt }));
+        }
         servers.insert(key, value);
     }
     facts.set("dnssec", servers);
+    facts.set("nsec3", nsec3);
+    write_digests(facts, zone);
+}
+
+/// Writes `ds` and `cds`, each digest against what the zone's servers give.
+fn write_digests(facts: &mut Measurements, zone: &Authorities) {
+    let answered = || zone.surveys.iter().filter(|survey| survey.keys.is_ok());
+    let keys: BTreeSet<&Dnskey> =
+        answered().flat_map(|survey| survey.keys.iter().flatten()).collect();
+    let named = |ds: &Ds| {
+        let matches: Vec<bool> = keys.iter().filter_map(|key| ds.names(&zone.name, key)).collect();
+        (!matches.is_empty() || keys.is_empty()).then(|| matches.contains(&true))
+    };
+    let none_answered = answered().next().is_none();
+    match &zone.ds {
+        Some(set) => {
+            let items: Vec<Value> = set
+                .iter()
+                .map(|ds| {
+                    let (key_tag, algorithm, digest_type) = ds.shown();
+                    let matches = named(ds).filter(|_| !none_answered);
+                    json!({ "key_tag": key_tag, "algorithm": algorithm,
+                            "digest_type": digest_type, "matches": matches })
+                })
+                .collect();
+            for (at, _) in items.iter().enumerate().filter(|(_, item)| item["matches"].is_null()) {
+                facts.set_unknown(format!("ds[{at}].matches"), Reason::NotObserved);
+            }
+            facts.set("ds", items);
+        }
+        None if zone.is_root() => facts.set_unknown("ds", Reason::NotApplicable),
+        None => facts.set_unknown("ds", Reason::DnsError),
+    }
+    if none_answered {
+        return facts.set_unknown("cds", Reason::NotObserved);
+    }
+    let wanted: BTreeSet<Ds> =
+        answered().flat_map(|survey| dnssec::child_ds(&zone.name, &survey.proofs)).collect();
+    let items: Vec<Value> = wanted
+        .iter()
+        .map(|ds| {
+            let (key_tag, algorithm, digest_type) = ds.shown();
+            let in_ds = zone.ds.as_ref().map(|set| set.contains(ds));
+            json!({ "key_tag": key_tag, "algorithm": algorithm, "digest_type": digest_type,
+                    "in_ds": in_ds, "in_dnskey": named(ds) })
+        })
+        .collect();
+    facts.set("cds", items);
+}
+
+/// The smallest network that is routed apart.
+fn network(address: IpAddr) -> Option<IpNet> {
+    let length = if address.is_ipv4() { 24 } else { 48 };
+    Some(IpNet::new(address, length).ok()?.trunc())
 }
 
 /// Records that authorities answer differently, errors apart.
@@ -215,6 +283,8 @@ fn disagreement(records: &Records, zones: &[Authorities]) -> Vec<Value> {
         for (kind, servers) in types {
             let sets: BTreeMap<&String, &Answer> = servers
                 .iter()
+                // What differs by network is meant to.
+                .filter(|(server, _)| !server.contains(BY_SUBNET))
                 .filter_map(|(server, told)| Some((server, told.seen.as_ref().ok()?)))
                 .filter(|(_, answer)| answer.values().is_some())
                 .collect();
@@ -287,3 +357,6 @@ impl Survey {
         }
     }
 }
+
+/// Between a server and the client subnet that it was asked for.
+pub(super) const BY_SUBNET: &str = "/ecs=";

@@ -1,11 +1,12 @@
 //! A small internet on loopback for tests: scripted servers, each at an address of its own, all on
 //! one port.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, NULL, SOA, TXT};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,6 +35,8 @@ pub(super) struct Script {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Way {
     Garbage,
+    /// Gives clients of 198.51.100.0/24 another address.
+    Geo,
     LowerCase,
     Mute,
     NoEdns,
@@ -170,6 +173,13 @@ impl Script {
         } else {
             self.look_up(&mut answer, &query.name().to_lowercase(), query.query_type());
         }
+        if self.has(Way::Geo) && subnet(asked).is_some_and(|net| net == "198.51.100.0/24") {
+            for record in &mut answer.answers {
+                if record.record_type() == RecordType::A {
+                    record.data = RData::A(A(Ipv4Addr::new(198, 51, 100, 1)));
+                }
+            }
+        }
         if self.has(Way::Recurse) {
             answer.metadata.authoritative = false;
             answer.metadata.recursion_available = true;
@@ -226,6 +236,14 @@ fn refer(answer: &mut Message, records: &[Record], cut: &Name) {
     }
 }
 
+/// The client subnet that a question is for.
+fn subnet(asked: &Message) -> Option<String> {
+    match asked.edns.as_ref()?.option(EdnsCode::Subnet)? {
+        EdnsOption::Subnet(net) => Some(format!("{}/{}", net.addr(), net.source_prefix())),
+        _ => None,
+    }
+}
+
 fn parse(name: &str) -> Name {
     text::name(name).expect("a name")
 }
@@ -242,6 +260,13 @@ pub(super) fn record(line: &str) -> Record {
         "MX" => {
             let (preference, exchange) = data.split_once(' ').expect("MX");
             RData::MX(MX::new(preference.parse().expect("a number"), parse(exchange)))
+        }
+        "CAA" => {
+            let words: Vec<&str> = data.splitn(3, ' ').collect();
+            let [_, tag, value] = words.as_slice() else { panic!("a CAA") };
+            let mut octets = vec![0, u8::try_from(tag.len()).expect("a tag")];
+            octets.extend(tag.bytes().chain(value.trim_matches('"').bytes()));
+            RData::Unknown { code: RecordType::CAA, rdata: NULL::with(octets) }
         }
         "TXT" => RData::TXT(TXT::from_bytes(data.as_bytes().chunks(255).collect())),
         "SOA" => {

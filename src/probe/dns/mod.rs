@@ -7,7 +7,11 @@
 mod answer;
 mod ask;
 #[cfg(test)]
+mod bind_lab;
+#[cfg(test)]
 mod bind_tests;
+mod catalogue;
+mod dangling;
 mod delegate;
 mod dnssec;
 mod drift;
@@ -17,11 +21,15 @@ pub mod fuzzing;
 mod hints;
 #[cfg(test)]
 mod lab;
+mod mail;
+#[cfg(test)]
+mod mail_tests;
 mod memory;
 mod named;
 mod policy;
 mod rdata;
 mod resolvers;
+mod spf;
 mod survey;
 #[cfg(test)]
 mod tests;

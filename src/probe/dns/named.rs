@@ -1,11 +1,12 @@
 //! One sample of a name: its zone's authorities, the chosen recursive servers, pins and baseline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::future::join;
 use hickory_proto::rr::{Name, RecordType};
-use serde_json::json;
+use ipnet::IpNet;
+use serde_json::{Map, json};
 
 use super::answer::{self, Answer};
 use super::ask::Asker;
@@ -14,7 +15,7 @@ use super::drift::{self, Records, Told};
 use super::memory::Baseline;
 use super::resolvers::{self, Heard};
 use super::zone::{self, Authorities};
-use super::{facts, policy, text};
+use super::{dangling, facts, mail, policy, text};
 use crate::probe::{Job, Memory};
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::Settings;
@@ -28,7 +29,7 @@ pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Op
     let wanted = wanted(&name, settings);
     let walk = Walk::new(asker, settings);
     let (authorities, heard) = join(
-        authorities(asker, &walk, &name, &wanted),
+        authorities(asker, &walk, settings, &name, &wanted),
         resolvers::ask(asker, &settings.dns_servers, &wanted),
     )
     .await;
@@ -80,23 +81,44 @@ impl Found {
 /// What is asked at one zone's authorities.
 struct Questions {
     cut: Arc<Cut>,
-    wanted: Vec<(Name, RecordType)>,
+    wanted: Vec<Wanted>,
+}
+
+/// A name and type to ask for.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// The name.
+    pub(super) name: Name,
+    /// The type.
+    pub(super) kind: RecordType,
+    /// Networks that it is asked for beside.
+    pub(super) subnets: Vec<IpNet>,
 }
 
 /// Names and types to ask for: the target's addresses and alias, and whatever is pinned.
-fn wanted(name: &Name, settings: &Settings) -> Vec<(Name, RecordType)> {
-    let mut wanted: Vec<(Name, RecordType)> = [RecordType::A, RecordType::AAAA, RecordType::CNAME]
-        .map(|kind| (name.clone(), kind))
-        .into();
+fn wanted(name: &Name, settings: &Settings) -> Vec<Wanted> {
+    let plain = |name: &Name, kind| Wanted { name: name.clone(), kind, subnets: Vec::new() };
+    let mut wanted: Vec<Wanted> =
+        [RecordType::A, RecordType::AAAA, RecordType::CNAME].map(|kind| plain(name, kind)).into();
     for (pinned, types) in &settings.pins.0 {
         if pinned.parse::<std::net::IpAddr>().is_ok() {
             continue;
         }
         let Some(pinned) = text::name(pinned) else { continue };
-        for kind in types.keys().filter_map(|kind| answer::record_type(kind.as_str())) {
-            let question = (pinned.clone(), kind);
-            if !wanted.contains(&question) && wanted.len() < MAX_WANTED {
-                wanted.push(question);
+        for (kind, pin) in types {
+            let Some(kind) = answer::record_type(kind.as_str()) else { continue };
+            // What an alias is held to needs the alias.
+            let alias = pin.cname_suffix.as_ref().map(|_| RecordType::CNAME);
+            for kind in [kind].into_iter().chain(alias) {
+                let is_it = |one: &Wanted| one.name == pinned && one.kind == kind;
+                if !wanted.iter().any(is_it) && wanted.len() < MAX_WANTED {
+                    wanted.push(plain(&pinned, kind));
+                }
+            }
+            let nets = pin.subnets.keys().filter_map(|net| net.parse::<IpNet>().ok());
+            if let Some(one) = wanted.iter_mut().find(|one| one.name == pinned && one.kind == kind)
+            {
+                one.subnets.extend(nets.take(MAX_SUBNETS));
             }
         }
     }
@@ -107,32 +129,33 @@ fn wanted(name: &Name, settings: &Settings) -> Vec<(Name, RecordType)> {
 async fn authorities(
     asker: &Asker,
     walk: &Walk<'_>,
+    settings: &Settings,
     name: &Name,
-    wanted: &[(Name, RecordType)],
+    wanted: &[Wanted],
 ) -> Result<Found, Unknown> {
     let home = walk.zone_of(name).await?;
     let mut zones: BTreeMap<Name, Questions> = BTreeMap::new();
     let mut lost = Vec::new();
-    for (name, kind) in wanted {
-        match walk.zone_of(&answer::zone_side(name, *kind)).await {
+    for one in wanted {
+        match walk.zone_of(&answer::zone_side(&one.name, one.kind)).await {
             Ok(cut) => zones
                 .entry(cut.name.clone())
                 .or_insert_with(|| Questions { cut, wanted: Vec::new() })
                 .wanted
-                .push((name.clone(), *kind)),
-            Err(why) => lost.push((name.clone(), *kind, why)),
+                .push(one.clone()),
+            Err(why) => lost.push((one.name.clone(), one.kind, why)),
         }
     }
     let own = zones.remove(&home.name).map(|own| own.wanted).unwrap_or_default();
     // A registry's servers are not ours to try: a name that is not delegated is asked for only.
     let whole = home.name == *name || home.name.iter().count() > 1;
-    let first = zone::ask(asker, walk, &home, &own, whole).await;
+    let first = zone::ask(asker, walk, settings, &home, &own, whole).await;
     if let Some(why) = first.silence() {
         return Err(why);
     }
     let mut found = Found { zones: vec![first], lost };
     for Questions { cut, wanted } in zones.into_values() {
-        found.zones.push(zone::ask(asker, walk, &cut, &wanted, false).await);
+        found.zones.push(zone::ask(asker, walk, settings, &cut, &wanted, false).await);
     }
     Ok(found)
 }
@@ -153,16 +176,35 @@ async fn write_authorities(
     }
     let Some(home) = found.zones.first() else { return };
     facts::write_zone(measured, home, job.now);
+    let selectors = selectors(name, &job.point.target.settings);
     let (caa, (mail, unknown)) =
-        join(policy::caa(walk, name), policy::mail(walk, name, &home.name)).await;
+        join(policy::caa(walk, name), mail::mail(walk, name, &selectors)).await;
     match caa {
         Ok(caa) => measured.set("caa", caa),
         Err(why) => measured.set_unknown("caa", why),
     }
+    let exchanges = mail["mx"].as_object().into_iter().flat_map(Map::keys);
+    let exchanges: Vec<Name> = exchanges.filter_map(|name| text::name(name)).collect();
+    let servers = home.names.keys().filter_map(|name| text::name(name));
+    let pointers = dangling::pointers(&home.name, name, records, servers, exchanges);
     measured.set("mail", mail);
     for (path, why) in unknown {
         measured.set_unknown(format!("mail.{path}"), why);
     }
+    let (dangling, unknown) = dangling::look(walk, &home.name, pointers).await;
+    measured.set("dangling", dangling);
+    for (owner, why) in unknown {
+        measured.set_unknown(Path::of("dangling").member(&owner).to_string(), why);
+    }
+}
+
+/// DKIM's selectors, as far as their names are pinned.
+fn selectors(name: &Name, settings: &Settings) -> BTreeSet<String> {
+    let below = format!("._domainkey.{}", text::of_name(name));
+    let pinned = settings.pins.0.keys().filter_map(|pinned| text::name(pinned));
+    pinned
+        .filter_map(|pinned| text::of_name(&pinned).strip_suffix(&below).map(str::to_owned))
+        .collect()
 }
 
 fn write_drift(measured: &mut Measurements, job: &Job, records: &Records, baseline: &Baseline) {
@@ -225,10 +267,18 @@ const OF_AUTHORITIES: &[&str] = &[
     "drift",
     "caa",
     "mail",
+    "dangling",
     "dnssec",
+    "ds",
+    "cds",
+    "nsec3",
+    "wildcard",
     "recursion",
     "transfer",
 ];
+
+/// Networks that one name and type is asked for.
+const MAX_SUBNETS: usize = 16;
 
 /// Names and types asked for in one sample.
 const MAX_WANTED: usize = 500;

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use futures_util::future::join_all;
 use hickory_proto::op::Message;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
-use hickory_proto::rr::{Name, RecordType};
 use serde_json::{Map, Value, json};
 
 use super::answer::{self, Answer, Seen};
 use super::ask::{Asker, Failure, Server};
 use super::drift::Records;
 use super::memory::Baseline;
+use super::named::Wanted;
 use super::wire::Question;
 use crate::probe::dial::Purpose;
 use crate::sample::{Path, Reason, Unknown};
@@ -33,16 +33,12 @@ pub(super) struct Heard {
 }
 
 /// Asks each server for everything wanted: servers side by side, questions one by one.
-pub(super) async fn ask(
-    asker: &Asker,
-    servers: &[SocketAddr],
-    wanted: &[(Name, RecordType)],
-) -> Vec<Heard> {
+pub(super) async fn ask(asker: &Asker, servers: &[SocketAddr], wanted: &[Wanted]) -> Vec<Heard> {
     let keys = keys(servers);
     let each = servers.iter().zip(keys).map(|(address, key)| async move {
         let server = Server { name: None, address: *address, purpose: Purpose::Resolver };
         let mut heard = Vec::new();
-        for (name, kind) in wanted {
+        for Wanted { name, kind, .. } in wanted {
             let question = Question::of(name, *kind).recursive();
             let (seen, ede) = match asker.ask(&server, &question).await {
                 Ok(reply) => (

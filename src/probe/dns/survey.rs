@@ -7,11 +7,13 @@ use std::time::Duration;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
 use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+use ipnet::IpNet;
 
 use super::answer::{self, Answer, Fault, Seen, Told};
 use super::ask::{Asker, Failure, Reply, Server};
 use super::delegate::Walk;
-use super::dnssec::{self, Signature};
+use super::dnssec::{self, Dnskey, Packet, Proof};
+use super::named::Wanted;
 use super::text;
 use super::wire::Question;
 use crate::sample::{Reason, Unknown};
@@ -29,12 +31,14 @@ pub(super) struct Survey {
     pub(super) fault: Option<Fault>,
     /// Why it was not asked.
     pub(super) unasked: Option<Unknown>,
-    /// What it gave for each name and type, with the TTL.
-    pub(super) records: BTreeMap<(String, String), (Seen, Option<u32>)>,
-    /// Its DNSKEY set, as octets.
-    pub(super) keys: Result<BTreeSet<Vec<u8>>, Unknown>,
-    /// Signatures over all that was asked.
-    pub(super) signatures: Vec<Signature>,
+    /// What it gave for each name and type, to anyone or to a network, with the TTL.
+    pub(super) records: BTreeMap<(String, String, Option<IpNet>), (Seen, Option<u32>)>,
+    /// Its DNSKEY set.
+    pub(super) keys: Result<BTreeSet<Dnskey>, Unknown>,
+    /// Its answers with their signatures, within bounds.
+    pub(super) proofs: Vec<Proof>,
+    /// What it gives for a name that nobody can have made.
+    pub(super) wildcard: Seen,
     /// What it is able to do.
     pub(super) abilities: Abilities,
     /// Whether it recurses for strangers.
@@ -94,18 +98,26 @@ pub(super) async fn take(
     walk: &Walk<'_>,
     server: Server,
     zone: &Name,
-    wanted: &[(Name, RecordType)],
+    wanted: &[Wanted],
     whole: bool,
 ) -> Survey {
     let mut survey = blank(server);
     survey.ask_soa(asker, zone).await;
     survey.ask_ns(asker, zone).await;
-    for (name, kind) in wanted {
-        let told = survey.ask_record(asker, walk, zone, name, *kind).await;
-        survey.records.insert(answer::key(name, *kind), told);
+    for Wanted { name, kind, subnets } in wanted {
+        let question = Question::of(name, *kind);
+        let told = survey.ask_record(asker, walk, zone, &question).await;
+        let (name, kind) = answer::key(name, *kind);
+        survey.records.insert((name.clone(), kind.clone(), None), told);
+        for net in subnets {
+            let question = question.clone().from_client(*net);
+            let told = survey.ask_record(asker, walk, zone, &question).await;
+            survey.records.insert((name.clone(), kind.clone(), Some(*net)), told);
+        }
     }
     if whole && survey.hopeless().is_none() {
         survey.ask_keys(asker, zone).await;
+        survey.ask_wildcard(asker, zone).await;
         survey.try_tcp(asker, zone).await;
         survey.abilities.version = version(asker, &survey.server).await;
         survey.recursion = recursion(asker, &survey.server).await;
@@ -123,7 +135,8 @@ fn blank(server: Server) -> Survey {
         unasked: None,
         records: BTreeMap::new(),
         keys: Err(Reason::NotObserved.into()),
-        signatures: Vec::new(),
+        proofs: Vec::new(),
+        wildcard: Err(Reason::NotObserved.into()),
         abilities: Abilities::default(),
         recursion: Err(Reason::NotObserved.into()),
         transfer: Err(Reason::NotObserved.into()),
@@ -149,7 +162,6 @@ impl Survey {
             RData::SOA(soa) if record.name == *zone => Some(soa.clone()),
             _ => None,
         });
-        self.signatures.extend(dnssec::signatures(&reply.message, zone, asker.now()));
     }
 
     async fn ask_ns(&mut self, asker: &Asker, zone: &Name) {
@@ -182,13 +194,13 @@ impl Survey {
         asker: &Asker,
         walk: &Walk<'_>,
         zone: &Name,
-        name: &Name,
-        kind: RecordType,
+        question: &Question,
     ) -> (Seen, Option<u32>) {
+        let (name, kind) = (&question.name, question.kind);
         if let Some(seen) = self.hopeless() {
             return (seen, None);
         }
-        let reply = match self.ask(asker, &Question::of(name, kind)).await {
+        let reply = match self.ask(asker, question).await {
             Ok(reply) => reply,
             Err(Failure::Unasked(unknown)) => return (Err(unknown), None),
             Err(Failure::Fault(fault)) => {
@@ -196,7 +208,6 @@ impl Survey {
                 return (Ok(Answer::Error(fault)), None);
             }
         };
-        self.signatures.extend(dnssec::signatures(&reply.message, name, asker.now()));
         match answer::from_authority(&reply.message, name, kind, zone) {
             Told::Answer(answer, ttl) => {
                 if let Answer::Error(fault) = answer {
@@ -206,7 +217,11 @@ impl Survey {
             }
             Told::Alias(_, ttl) if kind == RecordType::CNAME => (Ok(Answer::Nodata), Some(ttl)),
             Told::Alias(target, ttl) => {
-                (self.chase(asker, walk, zone, name, target, kind).await, Some(ttl))
+                let seen = self.chase(asker, walk, zone, question, target).await;
+                if let Ok(Answer::Error(fault @ Fault::CnameLoop)) = seen {
+                    self.blame_for_answer(fault);
+                }
+                (seen, Some(ttl))
             }
             Told::Referral(_) => (Ok(Answer::Error(Fault::NotAuthoritative)), None),
             Told::TooMany => (Err(Unknown::new(Reason::Budget, "too many values")), None),
@@ -220,16 +235,17 @@ impl Survey {
         asker: &Asker,
         walk: &Walk<'_>,
         zone: &Name,
-        from: &Name,
+        asked: &Question,
         target: Name,
-        kind: RecordType,
     ) -> Seen {
+        let (from, kind) = (&asked.name, asked.kind);
         let (mut chain, mut target) = (vec![from.clone()], target);
         while zone.zone_of(&target) {
             if chain.contains(&target) || chain.len() > answer::MAX_CHAIN {
                 return Ok(Answer::Error(Fault::CnameLoop));
             }
-            let reply = match self.ask(asker, &Question::of(&target, kind)).await {
+            let question = Question { name: target.clone(), ..asked.clone() };
+            let reply = match self.ask(asker, &question).await {
                 Ok(reply) => reply,
                 Err(Failure::Unasked(unknown)) => return Err(unknown),
                 Err(Failure::Fault(fault)) => return Ok(Answer::Error(fault)),
@@ -245,24 +261,46 @@ impl Survey {
         walk.follow(from, &target, kind).await
     }
 
+    /// Keys, and where there are any what else only a signed zone has.
     async fn ask_keys(&mut self, asker: &Asker, zone: &Name) {
         self.keys = match self.ask(asker, &Question::of(zone, RecordType::DNSKEY)).await {
             Err(failure) => Err(failure.unknown()),
             Ok(reply) => {
                 match answer::from_authority(&reply.message, zone, RecordType::DNSKEY, zone) {
                     Told::Answer(Answer::Error(fault), _) => Err(fault.unknown()),
-                    Told::Answer(..) => {
-                        self.signatures.extend(dnssec::signatures(
-                            &reply.message,
-                            zone,
-                            asker.now(),
-                        ));
-                        Ok(dnssec::keys(&reply.message, zone))
-                    }
+                    Told::Answer(..) => Ok(dnssec::keys(zone, &self.proofs)),
                     _ => Err(Unknown::new(Reason::DnsError, "no answer of the zone")),
                 }
             }
         };
+        if self.keys.as_ref().is_ok_and(|keys| !keys.is_empty()) {
+            for kind in [RecordType::CDS, RecordType::NSEC3PARAM] {
+                // Kept as a proof, or not known of.
+                let _ = self.ask(asker, &Question::of(zone, kind)).await;
+            }
+        }
+    }
+
+    /// Asks for a label that nobody can have made.
+    async fn ask_wildcard(&mut self, asker: &Asker, zone: &Name) {
+        let label = format!("{:016x}", asker.random());
+        let Ok(name) = Name::from_labels(std::iter::once(label.as_bytes()).chain(zone.iter()))
+        else {
+            return;
+        };
+        self.wildcard = match self.ask(asker, &Question::of(&name, RecordType::A)).await {
+            Err(Failure::Unasked(unknown)) => Err(unknown),
+            Err(Failure::Fault(fault)) => Ok(Answer::Error(fault)),
+            Ok(reply) => match answer::from_authority(&reply.message, &name, RecordType::A, zone) {
+                Told::Answer(answer, _) => Ok(answer),
+                Told::Alias(target, _) => Ok(Answer::Set(BTreeSet::from([text::of_name(&target)]))),
+                _ => Ok(Answer::Error(Fault::NotAuthoritative)),
+            },
+        };
+        if let Some(proof) = self.proofs.last_mut().filter(|proof| proof.name == name) {
+            proof.shown = Name::from_labels(std::iter::once(b"*".as_slice()).chain(zone.iter()))
+                .unwrap_or_else(|_| zone.clone());
+        }
     }
 
     async fn try_tcp(&mut self, asker: &Asker, zone: &Name) {
@@ -283,8 +321,20 @@ impl Survey {
         let reply = asker.ask(&self.server, question).await;
         if let Ok(reply) = &reply {
             self.abilities.note(reply);
+            self.keep(question, reply);
         }
         reply
+    }
+
+    /// Keeps an answer for its signatures, as long as there is room.
+    fn keep(&mut self, question: &Question, reply: &Reply) {
+        let Some(packet) = Packet::read(&reply.octets) else { return };
+        let kept: usize = self.proofs.iter().map(|proof| proof.packet.weight()).sum();
+        let (name, kind) = (question.name.clone(), question.kind);
+        let is_new = !self.proofs.iter().any(|proof| proof.name == name && proof.kind == kind);
+        if is_new && kept + packet.weight() <= MAX_PROOFS {
+            self.proofs.push(Proof { shown: name.clone(), name, kind, packet });
+        }
     }
 
     /// What stands in place of more questions to a server that two found without a word.
@@ -312,7 +362,8 @@ impl Survey {
 
     /// A server that fails on one name is broken; that it lost a packet says nothing of it.
     fn blame_for_answer(&mut self, fault: Fault) {
-        if matches!(fault, Fault::Servfail | Fault::Formerr | Fault::Malformed | Fault::TcpFailed) {
+        use Fault::{CnameLoop, Formerr, Malformed, Servfail, TcpFailed};
+        if matches!(fault, CnameLoop | Formerr | Malformed | Servfail | TcpFailed) {
             self.blame(fault);
         }
     }
@@ -363,3 +414,6 @@ async fn transfer(asker: &Asker, server: &Server, zone: &Name) -> Result<String,
         }
     }
 }
+
+/// Memory for one server's signed answers.
+const MAX_PROOFS: usize = 1 << 20;

@@ -78,9 +78,13 @@ pub(super) struct Asked {
 }
 
 pub(super) fn asked(lab: &Lab) -> Asked {
+    asked_at(lab.port)
+}
+
+pub(super) fn asked_at(port: u16) -> Asked {
     let hints = ". 60 NS a.root.test.\na.root.test. 60 A 127.0.0.1\n";
     let settings = Settings {
-        dns_port: Some(lab.port),
+        dns_port: Some(port),
         root_hints: Some(TextFile { path: "hints".into(), text: hints.into() }),
         timeout: Some(Duration::from_millis(250)),
         ..Settings::default()
@@ -164,7 +168,8 @@ async fn a_sound_zone_is_walked_from_the_root_to_every_authority() {
     assert_eq!(fact(&m, &["delegation", "mismatch"]), &json!([]));
     assert_eq!(fact(&m, &["delegation", "count"]), 2);
     assert_eq!(fact(&m, &["delegation", "names", "ns1.shop.test", "problem"]), "none");
-    assert_eq!(fact(&m, &["delegation", "glue"]), &Value::Null);
+    assert_eq!(fact(&m, &["delegation", "glue"]), &json!({}));
+    assert_eq!(fact(&m, &["delegation", "networks"]), 1);
     assert_eq!(fact(&m, &["serials"]), 1);
     assert_eq!(fact(&m, &["disagreement"]), &json!([]));
     assert_eq!(fact(&m, &["drift"]), &json!([]));
@@ -191,6 +196,8 @@ async fn a_loop_of_aliases_is_an_error_of_the_record() {
     let at = |kind: &'static str| fact(&m, &["records", "a.shop.test", kind, "127.0.0.3"]);
     assert_eq!(at("A"), "error:cname_loop");
     assert_eq!(at("CNAME"), &json!(["b.shop.test"]));
+    let server = fact(&m, &["delegation", "servers", "127.0.0.3"]);
+    assert_eq!((&server["state"], &server["reason"]), (&json!("broken"), &json!("cname_loop")));
 }
 
 #[tokio::test]
@@ -281,6 +288,37 @@ async fn pins_show_what_was_added_and_what_was_removed() {
         &json!(["198.51.100.7"]),
         "a pinned name of another zone is asked at that zone's authority"
     );
+}
+
+#[tokio::test]
+async fn what_a_server_gives_to_a_network_is_held_to_that_networks_pin() {
+    let lab = internet(shop().way(Way::Geo), shop(), vec![]).await;
+    let pins = json!({"mail.shop.test": {"A": {
+        "exact": "192.0.2.25",
+        "subnets": {"198.51.100.0/24": {"exact": "198.51.100.1"}, "203.0.113.0/24": {"exact": "192.0.2.25"}},
+    }}});
+    let m = asked(&lab).pins(pins).facts("shop.test").await;
+    let at = |server: &'static str| fact(&m, &["records", "mail.shop.test", "A", server]).clone();
+    assert_eq!(at("127.0.0.3/ecs=198.51.100.0/24"), json!(["198.51.100.1"]));
+    assert_eq!(at("127.0.0.3/ecs=203.0.113.0/24"), json!(["192.0.2.25"]));
+    assert_eq!(fact(&m, &["disagreement"]), &json!([]));
+    let drift = fact(&m, &["drift"]);
+    assert_eq!(
+        drift.as_array().map(Vec::len),
+        Some(1),
+        "the other server knows no networks: {drift}"
+    );
+    assert_eq!(drift[0]["server"], "127.0.0.4/ecs=198.51.100.0/24");
+}
+
+#[tokio::test]
+async fn an_alias_is_held_to_its_suffix_whatever_type_the_pin_names() {
+    let lab = internet(shop(), shop(), vec![]).await;
+    for (suffix, departures) in [("cdn.test", 0), ("other.test", 2)] {
+        let pins = json!({"www.shop.test": {"A": {"cname_suffix": suffix}}});
+        let m = asked(&lab).pins(pins).facts("shop.test").await;
+        assert_eq!(fact(&m, &["drift"]).as_array().map(Vec::len), Some(departures), "{suffix}");
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! One question as octets, and what a datagram that comes back may be taken for.
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use hickory_proto::rr::{DNSClass, Name, RecordType};
+use ipnet::IpNet;
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -14,12 +16,22 @@ pub(super) struct Question {
     pub(super) class: DNSClass,
     /// RD.
     pub(super) recursion: bool,
+    /// Whom it is asked for (RFC 7871).
+    pub(super) subnet: Option<IpNet>,
 }
 
 impl Question {
     /// What an authority is asked.
     pub(super) fn of(name: &Name, kind: RecordType) -> Self {
-        Self { name: name.clone(), kind, class: DNSClass::IN, recursion: false }
+        let (class, recursion, subnet) = (DNSClass::IN, false, None);
+        Self { name: name.clone(), kind, class, recursion, subnet }
+    }
+
+    /// The same, as if for a client of that network.
+    #[must_use]
+    pub(super) fn from_client(mut self, subnet: IpNet) -> Self {
+        self.subnet = Some(subnet);
+        self
     }
 
     /// The same, for a recursive server.
@@ -76,6 +88,10 @@ pub(super) fn write(question: &Question, style: Style, rng: &mut fastrand::Rng) 
     if style.edns {
         let mut edns = Edns::new();
         edns.set_max_payload(MAX_PAYLOAD).set_dnssec_ok(true);
+        if let Some(net) = question.subnet {
+            let subnet = ClientSubnet::new(net.network(), net.prefix_len(), 0);
+            edns.options_mut().insert(EdnsOption::Subnet(subnet));
+        }
         message.set_edns(edns);
     }
     let octets = message.to_vec().ok()?;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
 use hickory_proto::rr::{Name, RecordType};
@@ -10,9 +11,12 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::ask::{Asker, Server};
 use super::delegate::{Cut, MAX_NS, Walk};
+use super::dnssec::{self, Delegation, Ds};
+use super::named::Wanted;
 use super::survey::{self, Survey};
 use super::{policy, text};
 use crate::sample::{Reason, Unknown};
+use crate::target::Settings;
 
 /// A zone with what its authorities showed.
 #[derive(Debug)]
@@ -27,8 +31,10 @@ pub(super) struct Authorities {
     pub(super) unresolved: BTreeMap<String, Unknown>,
     /// Glue that differs from the child's records.
     pub(super) glue: BTreeMap<String, Value>,
-    /// The parent's DS set, empty where there is none.
-    pub(super) ds: Result<BTreeSet<String>, Unknown>,
+    /// The parent's DS set as it gives it, empty where there is none.
+    pub(super) ds: Option<BTreeSet<Ds>>,
+    /// What the chain of trust says of the zone.
+    pub(super) delegation: Delegation,
     parent: Option<BTreeSet<String>>,
 }
 
@@ -75,8 +81,9 @@ impl Authorities {
 pub(super) async fn ask(
     asker: &Asker,
     walk: &Walk<'_>,
-    cut: &Cut,
-    wanted: &[(Name, RecordType)],
+    settings: &Settings,
+    cut: &Arc<Cut>,
+    wanted: &[Wanted],
     whole: bool,
 ) -> Authorities {
     let mut zone = Authorities {
@@ -85,7 +92,8 @@ pub(super) async fn ask(
         names: BTreeMap::new(),
         unresolved: BTreeMap::new(),
         glue: BTreeMap::new(),
-        ds: Err(Reason::NotObserved.into()),
+        ds: None,
+        delegation: Delegation::Unknown,
         parent: cut.from_parent.then(|| cut.ns.keys().map(text::of_name).collect()),
     };
     let mut known: BTreeSet<Name> = BTreeSet::new();
@@ -102,7 +110,7 @@ pub(super) async fn ask(
         fresh = child.iter().filter_map(|ns| text::name(ns)).take(MAX_NS).collect();
     }
     if whole {
-        zone.ds = parent_keys(walk, &cut.name).await;
+        (zone.delegation, zone.ds) = dnssec::trace(walk, cut, settings).await;
     }
     zone
 }
@@ -152,17 +160,6 @@ impl Authorities {
         self.names.insert(key, json!({ "addresses": addresses, "problem": problem }));
         // An alias is no name server (RFC 2181 §10.3), but resolvers ask what it leads to.
         addresses
-    }
-}
-
-/// The DS set that the parent gives.
-async fn parent_keys(walk: &Walk<'_>, zone: &Name) -> Result<BTreeSet<String>, Unknown> {
-    if zone.is_root() {
-        return Err(Reason::NotApplicable.into());
-    }
-    match walk.lookup(zone, RecordType::DS).await?.answer {
-        Answer::Error(fault) => Err(fault.unknown()),
-        answer => Ok(answer.values().unwrap_or_default()),
     }
 }
 

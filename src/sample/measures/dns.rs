@@ -56,7 +56,7 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new(
         "dns.delegation.glue",
         Kind::Items,
-        "Name servers whose glue differs from the child's records; missing where none does.",
+        "Name servers whose glue differs from the child's records.",
     ),
     Measure::new(
         "dns.delegation.mismatch",
@@ -64,8 +64,21 @@ pub(super) const MEASURES: &[Measure] = &[
         "Name servers that only the parent or only the child names.",
     )
     .subject(&["ns"]),
+    Measure::new(
+        "dns.delegation.networks",
+        Kind::Integer,
+        "In how many networks (/24, /48) the servers are.",
+    ),
     Measure::new("dns.delegation.count", Kind::Integer, "How many name servers the zone has."),
     Measure::new("dns.soa", Kind::Items, "Each server's SOA.").subject(&["server"]).volatile(),
+    Measure::new("dns.soa.refresh", Kind::Integer, "Seconds between a secondary's looks.")
+        .unit(Unit::Seconds),
+    Measure::new("dns.soa.retry", Kind::Integer, "Seconds after a look that failed.")
+        .unit(Unit::Seconds),
+    Measure::new("dns.soa.expire", Kind::Integer, "Seconds until a lone secondary gives up.")
+        .unit(Unit::Seconds),
+    Measure::new("dns.soa.minimum", Kind::Integer, "Seconds that a negative answer is kept.")
+        .unit(Unit::Seconds),
     Measure::new("dns.serials", Kind::Integer, "How many distinct SOA serials the servers show."),
     Measure::new(
         "dns.disagreement",
@@ -81,6 +94,7 @@ pub(super) const MEASURES: &[Measure] = &[
         Kind::Bool,
         "Whether the question comes back letter by letter (0x20).",
     ),
+    Measure::new("dns.servers.version", Kind::Text, "What the server says that it is, or empty."),
     Measure::new("dns.servers.latency_seconds", Kind::Number, "The slowest answer of the sample.")
         .unit(Unit::Seconds)
         .volatile(),
@@ -107,10 +121,29 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("dns.mail.spf", Kind::Object, "The SPF record."),
     Measure::new("dns.mail.spf.records", Kind::Integer, "How many SPF records there are."),
     Measure::new("dns.mail.spf.all", Kind::Text, "The qualifier of `all`: + - ~ ? or empty."),
-    Measure::new("dns.mail.spf.errors", Kind::Set, "multiple_records, syntax."),
+    Measure::new("dns.mail.spf.lookups", Kind::Integer, "Lookups that an evaluation may take."),
+    Measure::new("dns.mail.spf.void_lookups", Kind::Integer, "Lookups of what is not there."),
+    Measure::new(
+        "dns.mail.spf.errors",
+        Kind::Set,
+        "multiple_records, missing_record, too_many_lookups, too_many_void_lookups, loop, syntax.",
+    ),
     Measure::new("dns.mail.dmarc", Kind::Object, "The DMARC record."),
     Measure::new("dns.mail.dmarc.records", Kind::Integer, "How many DMARC records there are."),
     Measure::new("dns.mail.dmarc.policy", Kind::Text, "none, quarantine, reject, or empty."),
+    Measure::new("dns.mail.dmarc.errors", Kind::Set, "multiple_records, syntax."),
+    Measure::new("dns.mail.dkim", Kind::Items, "The key of each selector that was found."),
+    Measure::new("dns.mail.dkim.key_bits", Kind::Integer, "Bits of the key; 0 if it is none.")
+        .unit(Unit::Bits),
+    Measure::new("dns.mail.dkim.errors", Kind::Set, "revoked, syntax."),
+    Measure::new("dns.mail.mta_sts", Kind::Object, "The MTA-STS record (RFC 8461)."),
+    Measure::new("dns.mail.mta_sts.records", Kind::Integer, "How many such records there are."),
+    Measure::new("dns.mail.mta_sts.errors", Kind::Set, "multiple_records, syntax."),
+    Measure::new("dns.mail.tls_rpt", Kind::Object, "The TLS report record (RFC 8460)."),
+    Measure::new("dns.mail.tls_rpt.records", Kind::Integer, "How many such records there are."),
+    Measure::new("dns.mail.tls_rpt.errors", Kind::Set, "multiple_records, syntax."),
+    Measure::new("dns.dangling", Kind::Items, "Records that point to names that are not there."),
+    Measure::new("dns.dangling.risk", Kind::Text, "takeover, unproven or broken."),
     Measure::new("dns.dnssec", Kind::Items, "Each server's signatures: state, reason, expires."),
     Measure::new("dns.dnssec.state", Kind::Text, "secure, insecure, bogus or indeterminate."),
     Measure::new("dns.dnssec.expires", Kind::Timestamp, "The earliest end of a signature.")
@@ -120,6 +153,22 @@ pub(super) const MEASURES: &[Measure] = &[
         .unit(Unit::Seconds)
         .volatile(),
     Measure::new("dns.dnssec.reason", Kind::Text, "Why: RFC 8914's words in snake case, and ours."),
+    Measure::new("dns.ds", Kind::Items, "The parent's DS set, each with whether it names a key.")
+        .subject(&["key_tag", "digest_type"]),
+    Measure::new("dns.ds.digest_type", Kind::Integer, "The digest's type: 1 is SHA-1."),
+    Measure::new("dns.ds.matches", Kind::Bool, "Whether a key of the zone has this digest."),
+    Measure::new("dns.cds", Kind::Items, "What the zone asks the parent to have as its DS set.")
+        .subject(&["key_tag", "digest_type"]),
+    Measure::new("dns.cds.in_ds", Kind::Bool, "Whether the parent has it (RFC 7344)."),
+    Measure::new("dns.cds.in_dnskey", Kind::Bool, "Whether a key of the zone has this digest."),
+    Measure::new("dns.nsec3", Kind::Items, "Each server's NSEC3 parameters, where it uses NSEC3."),
+    Measure::new("dns.nsec3.iterations", Kind::Integer, "Extra rounds of hashing."),
+    Measure::new("dns.nsec3.salt", Kind::Text, "The salt in hexadecimal, `-` without one."),
+    Measure::new(
+        "dns.wildcard",
+        Kind::MapOf(&Kind::Text),
+        "What each server gives for the address of a random label: nodata, nxdomain, a set or an error.",
+    ),
     Measure::new(
         "dns.recursion",
         Kind::MapOf(&Kind::Bool),
