@@ -1,12 +1,13 @@
 //! What is asked of one address, and what is expected of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use chrono::NaiveDate;
 
 use super::common;
 use super::port::{Port, expand};
+use super::scan::Question;
 use crate::probe::Job;
 use crate::probe::dial::{Contact, DialError, Purpose};
 use crate::sample::Unknown;
@@ -70,6 +71,19 @@ impl Ask {
             }
         }
         ask
+    }
+
+    /// Every asked port as a question to the address, the `at`-th.
+    pub(super) fn questions(&self, at: usize) -> impl Iterator<Item = Question> {
+        self.ports.iter().map(move |(port, purpose)| Question {
+            at,
+            to: SocketAddr::new(self.address, port.number),
+            transport: port.transport,
+            purpose: *purpose,
+            is_expected: self.expected.as_ref().is_some_and(|e| e.required.contains(port)),
+            is_unexpected: self.expected.as_ref().is_some_and(|e| !e.allows(*port)),
+            is_canary: false,
+        })
     }
 
     /// How many TCP ports are asked.

@@ -2,17 +2,27 @@
 //! asked* are three things, and never taken for each other.
 
 mod ask;
+mod believe;
 mod common;
+mod copied;
+mod datagrams;
+mod http;
+mod identity;
+mod loss;
 mod memory;
 mod port;
+mod questions;
 mod report;
 mod scan;
 mod state;
+mod talk;
 #[cfg(test)]
 mod tests;
+mod udp;
 mod voice;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
@@ -44,13 +54,13 @@ pub async fn run(job: Job) -> Run {
     let mut once = BTreeSet::new();
     addresses.retain(|address| once.insert(*address));
     let asks: Vec<Ask> = addresses.iter().map(|address| Ask::of(&job, *address)).collect();
-    let scanner = Scanner::of(&job);
+    let scanner = Arc::new(Scanner::of(&job));
     // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
-    let states = scanner.scan(&asks, job.seed).boxed().await;
+    let scans = scanner.scan(&asks, job.seed).boxed().await;
     let mut past = Past::read(job.memory.as_ref());
-    let looks = asks.into_iter().zip(states).map(|(ask, (states, answers_everywhere))| {
-        let unstable = past.learn(ask.address, &states, job.now);
-        Look::new(ask, states, answers_everywhere, unstable)
+    let looks = asks.into_iter().zip(scans).map(|(ask, scan)| {
+        let unstable = past.learn(ask.address, &scan.states, job.now);
+        Look::new(ask, scan, unstable)
     });
     let looks: Vec<Look> = looks.collect();
     let outcome = report::outcome(&looks, excess);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::ask::Ask;
 use super::common;
 use super::port::{Port, ranges};
+use super::scan::Scan;
 use super::state::State;
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::Transport;
@@ -22,6 +23,8 @@ pub(super) struct Look {
     states: BTreeMap<Port, State>,
     host: Host,
     unstable: BTreeSet<Port>,
+    /// Open and then not, within this run.
+    fickle: BTreeSet<Port>,
 }
 
 /// What is known of the host itself.
@@ -54,14 +57,11 @@ impl Host {
 }
 
 impl Look {
-    pub(super) fn new(
-        ask: Ask,
-        states: BTreeMap<Port, State>,
-        answers_everywhere: bool,
-        unstable: BTreeSet<Port>,
-    ) -> Self {
+    pub(super) fn new(ask: Ask, scan: Scan, mut unstable: BTreeSet<Port>) -> Self {
+        let Scan { states, answers_everywhere, fickle } = scan;
         let host = Host::of(&states, answers_everywhere);
-        Self { ask, states, host, unstable }
+        unstable.extend(&fickle);
+        Self { ask, states, host, unstable, fickle }
     }
 
     /// Why the state of a port is not known, if it is not.
@@ -82,7 +82,7 @@ impl Look {
 
     fn opens(&self) -> impl Iterator<Item = (Port, &super::state::Voice)> {
         self.states.iter().filter_map(|(port, state)| match state {
-            State::Open(voice) => Some((*port, voice)),
+            State::Open(voice) => Some((*port, &**voice)),
             _ => None,
         })
     }
@@ -199,6 +199,11 @@ fn unexpected(looks: &[Look]) -> Found {
     for look in looks {
         let Some(expected) = &look.ask.expected else { continue };
         for (port, voice) in look.opens().filter(|(port, _)| !expected.allows(*port)) {
+            if look.fickle.contains(&port) {
+                let unknown = Unknown::new(Reason::Inconsistent, "open, then not");
+                doubts.insert(port, unknown);
+                continue;
+            }
             items.push(json!({
                 "address": look.ask.address,
                 "port": port.to_string(),
@@ -232,8 +237,8 @@ fn missing(looks: &[Look]) -> Found {
     (items, doubts)
 }
 
-/// Open ports that gave access without credentials. Nothing asks for it yet, so of a port where
-/// such a service is at home, and which did not say otherwise, nothing is known.
+/// Open ports that gave access without credentials. Of a port where such a service is at home, and
+/// which let itself not be known, nothing is.
 fn exposure(looks: &[Look]) -> Found {
     let (mut items, mut doubts) = (Vec::new(), BTreeMap::new());
     for look in looks {
@@ -244,7 +249,7 @@ fn exposure(looks: &[Look]) -> Found {
                     "port": port.to_string(),
                     "service": voice.service,
                 })),
-                "none" if leaves_question(port, voice.service) => {
+                "none" if leaves_question(port, &voice.service) => {
                     doubts.insert(port, Reason::NotObserved.into());
                 }
                 _ => {}
@@ -308,7 +313,8 @@ mod tests {
             expected: None,
         };
         let states = states.into_iter().map(|(number, state)| (Port::tcp(number), state));
-        Look::new(ask, states.collect(), false, BTreeSet::new())
+        let scan = Scan { states: states.collect(), ..Scan::default() };
+        Look::new(ask, scan, BTreeSet::new())
     }
 
     fn pinned(mut look: Look, required: &[u16], allowed: &[u16]) -> Look {
@@ -318,7 +324,7 @@ mod tests {
     }
 
     fn open() -> State {
-        State::Open(Voice::silent())
+        State::Open(Box::new(Voice::silent()))
     }
 
     fn lost() -> State {

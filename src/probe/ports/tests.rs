@@ -175,7 +175,9 @@ async fn canaries_are_asked_only_beside_a_scan_and_leave_an_honest_host_alone() 
     let json = measured(&run);
     assert_eq!(json["addresses"][0]["host"], "up");
     assert_eq!(json["addresses"][0]["open"][0]["port"], open);
-    assert_eq!(run.observations[0].connections, 31 + 4);
+    // The open one is silent, so it is asked who it is, by three connections at most.
+    let connections = run.observations[0].connections;
+    assert!((31 + 8..=31 + 8 + 2).contains(&connections), "{connections}");
 }
 
 #[tokio::test]
