@@ -106,3 +106,41 @@ const CLDAP: &[u8] =
 const SSDP: &[u8] =
     b"M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\n\
     MX: 1\r\nST: upnp:rootdevice\r\n\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_known_and_their_growth_is_noted() {
+        let dns = [&NAMES_ID[..], &[0x80; 90]].concat();
+        let ntp = [&[0x24][..], &[0; 47]].concat();
+        let quic = b"\xc0\0\0\0\0\x08secchi02\x08secchi01\0\0\0\x01";
+        for (port, said, service, exposure) in [
+            (53, &dns[..], "dns", "none"),
+            (5_353, &dns, "mdns", "none"),
+            (123, &ntp, "ntp", "none"),
+            (161, b"\x30\x30\x02\x01", "snmp", "unauthenticated"),
+            (389, b"\x30\x0c\x02\x01\x01", "ldap", "none"),
+            (443, quic, "quic", "none"),
+            (1_900, b"HTTP/1.1 200 OK\r\n", "ssdp", "none"),
+            (11_211, b"\0\x01\0\0\0\x01\0\0VERSION 1.6\r\n", "memcached", "unauthenticated"),
+            (9, b"?", "unknown", "none"),
+        ] {
+            let voice = recognise(port, question(port).len(), said);
+            assert_eq!((&*voice.service, voice.exposure), (service, exposure), "{port}");
+        }
+        let asked = question(53).len();
+        assert!(recognise(53, asked, &dns).evidence.starts_with("amplification 5.4: "));
+        assert!(!recognise(123, 48, &ntp).evidence.contains("amplification"));
+        assert!(recognise(53, 1, &[&NAMES_ID[..], &[0x80; 4_000]].concat()).evidence.len() <= 512);
+    }
+
+    #[test]
+    fn lengths_inside_the_questions_are_right() {
+        assert_eq!(SNMP.len(), usize::from(SNMP[1]) + 2);
+        assert_eq!(CLDAP.len(), usize::from(CLDAP[1]) + 2);
+        assert_eq!((ntp().len(), quic().len()), (48, 1_200));
+        assert_eq!(names(53).len(), 17);
+    }
+}

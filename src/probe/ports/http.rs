@@ -177,3 +177,87 @@ fn plain(answer: &Answer<'_>) -> (Identity, Next) {
     let exposure = if answer.status == 401 { "auth" } else { "none" };
     (Identity::new("http", exposure), Next::Done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(
+        words: Words,
+        status: u16,
+        head: &str,
+        body: &str,
+    ) -> (&'static str, &'static str, Next) {
+        let said = format!("HTTP/1.1 {status} X\r\nA: b\r\n{head}\r\n\r\n{body}")
+            .replace("\r\n\r\n\r\n", "\r\n\r\n");
+        let (identity, next) = recognise_http(words, said.as_bytes());
+        (identity.service, identity.exposure, next)
+    }
+
+    #[test]
+    fn products_are_known_by_their_front_door_and_then_asked_for_proof() {
+        let search = r#"{"name":"n","version":{"number":"8.1"},"tagline":"You Know, for Search"}"#;
+        let front = |status, head, body| told(Words::Http("/"), status, head, body);
+        let done = |service, exposure| (service, exposure, Next::Done);
+        assert_eq!(front(200, "", search), done("elasticsearch", "unauthenticated"));
+        let denied =
+            r#"{"error":{"reason":"missing authentication credentials for REST request [/]"}}"#;
+        assert_eq!(front(401, "", denied), done("elasticsearch", "auth"));
+        assert_eq!(front(200, "Server: nginx", "<html>"), done("http", "none"));
+        assert_eq!(front(401, "WWW-Authenticate: Basic", ""), done("http", "auth"));
+        for (status, head, body, path) in [
+            (200, "Server: CouchDB/3.3", r#"{"couchdb":"Welcome"}"#, "/_all_dbs?limit=1"),
+            (200, "X-ClickHouse-Summary: {}", "Ok.\n", "/?query=SELECT%201"),
+            (302, "Location: /login", "", "/api/health"),
+            (302, "Location: /graph", "", "/api/v1/status/buildinfo"),
+            (301, "Location: /ui/", "", "/v1/agent/self"),
+            (403, "", r#"{"kind":"Status","apiVersion":"v1"}"#, "/api/v1/namespaces?limit=1"),
+            (404, "Docker-Experimental: false", "{}", "/version"),
+            (404, "", "404 page not found\n", "/version"),
+        ] {
+            assert_eq!(front(status, head, body).2, Next::Ask(Words::Http(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn access_is_proven_by_a_complete_answer_and_refusal_by_a_refusal() {
+        let forbidden = r#"{"kind":"Status","apiVersion":"v1","status":"Failure"}"#;
+        for (path, status, body, service, exposure) in [
+            ("/version", 200, r#"{"ApiVersion":"1.43"}"#, "docker", "unauthenticated"),
+            ("/pods?limit=1", 200, r#"{"kind":"PodList"}"#, "kubelet", "unauthenticated"),
+            ("/pods?limit=1", 401, "Unauthorized", "kubelet", "auth"),
+            ("/pods?limit=1", 403, "Forbidden (user=system:anonymous, verb=get", "kubelet", "auth"),
+            ("/_all_dbs?limit=1", 200, "[]\n", "couchdb", "unauthenticated"),
+            ("/_all_dbs?limit=1", 401, r#"{"error":"unauthorized"}"#, "couchdb", "auth"),
+            ("/?query=SELECT%201", 200, "1\n", "clickhouse", "unauthenticated"),
+            ("/?query=SELECT%201", 403, "Code: 516. Authentication failed", "clickhouse", "auth"),
+            ("/api/health", 200, r#"{"database":"ok","version":"10"}"#, "grafana", "auth"),
+            ("/api/search?limit=1", 200, "[]", "grafana", "unauthenticated"),
+            (
+                "/api/v1/status/buildinfo",
+                200,
+                r#"{"status":"success","data":{"goVersion":"go1"}}"#,
+                "prometheus",
+                "unauthenticated",
+            ),
+            ("/v1/agent/self", 200, r#"{"Config":{}}"#, "consul", "unauthenticated"),
+            ("/v1/agent/self", 403, "Permission denied: anonymous token", "consul", "auth"),
+            (
+                "/api/v1/namespaces?limit=1",
+                200,
+                r#"{"kind":"NamespaceList"}"#,
+                "kubernetes",
+                "unauthenticated",
+            ),
+            ("/api/v1/namespaces?limit=1", 403, forbidden, "kubernetes", "auth"),
+        ] {
+            let seen = told(Words::Http(path), status, "", body);
+            assert_eq!(seen, (service, exposure, Next::Done), "{path} {status}");
+        }
+        let range = r#"{"header":{"cluster_id":"1","revision":"5"},"count":"1"}"#;
+        let etcd = |status, body| told(Words::EtcdRange, status, "", body);
+        assert_eq!(etcd(200, range), ("etcd", "unauthenticated", Next::Done));
+        let empty = r#"{"error":"etcdserver: user name is empty"}"#;
+        assert_eq!(etcd(400, empty), ("etcd", "auth", Next::Done));
+    }
+}

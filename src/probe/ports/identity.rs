@@ -50,13 +50,14 @@ pub(super) fn recognise(words: Words, port: u16, said: &[u8]) -> Option<(Identit
     if let Some(identity) = own {
         return Some((identity, Next::Done));
     }
+    if let Some(stranger) = stranger(said) {
+        return Some(stranger);
+    }
     if said.starts_with(b"HTTP/1.") {
         return Some(recognise_http(words, said));
     }
-    stranger(said).or_else(|| {
-        let (service, exposure) = super::voice::guess(port, said);
-        (service != "unknown").then_some((Identity { service, exposure }, Next::Done))
-    })
+    let (service, exposure) = super::voice::guess(port, said);
+    (service != "unknown").then_some((Identity { service, exposure }, Next::Done))
 }
 
 /// Services that are known by how they answer to what is not their own protocol.
@@ -228,4 +229,107 @@ fn amqp(said: &[u8]) -> Option<Identity> {
 
 pub(super) fn contains(said: &[u8], word: &[u8]) -> bool {
     said.windows(word.len()).any(|window| window == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What real servers answered.
+    #[test]
+    fn an_answer_tells_who_it_is_and_whether_it_gave_access() {
+        let mongo = |document: &[u8]| {
+            let length = (21 + document.len()) as u32;
+            let header = [length, 77, 1, 2_013, 0].map(u32::to_le_bytes).concat();
+            [&header[..], b"\0", document].concat()
+        };
+        let mongo_open =
+            mongo(b"\x2c\0\0\0\x04databases\0\x05\0\0\0\0\x01ok\0\0\0\0\0\0\0\xf0\x3f\0");
+        let mongo_auth = mongo(
+            b"\x80\0\0\0\x01ok\0\0\0\0\0\0\0\0\0\x02errmsg\0\x2f\0\0\0Command listDatabases requires \
+              authentication\0\x10code\0\x0d\0\0\0\0",
+        );
+        let kafka_versions = b"\0\0\0\x10\0\0\0\x01\0\0\0\0\0\x01\0\x03\0\0\0\x0c";
+        let kafka_open =
+            [&kafka_versions[..], b"\0\0\0\x0e\0\0\0\x02\0\0\0\0\0\0\0\0\0\0"].concat();
+        let amqp =
+            b"\x01\0\0\0\0\x01\xf8\0\x0a\0\x0a\0\x09\0\0\x01\xd3\x07productS\0\0\0\x08RabbitMQ";
+        let rdp_nla = b"\x03\0\0\x13\x0e\xd0\0\0\x12\x34\0\x02\x1f\x08\0\x02\0\0\0";
+        let rdp_plain = b"\x03\0\0\x0b\x06\xd0\0\0\x12\x34\0";
+        let root_dse = b"\x30\x07\x02\x01\x01\x64\x02\x04\0\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\0";
+        let ldap_denied = b"\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\x32\x04\0\x04\0";
+        for (words, said, service, exposure) in [
+            (Words::Redis, &b"+PONG\r\n"[..], "redis", "unauthenticated"),
+            (Words::Redis, b"-NOAUTH Authentication required.\r\n", "redis", "auth"),
+            (Words::Redis, b"-DENIED Redis is running in protected mode", "redis", "none"),
+            (Words::Memcached, b"VERSION 1.6.18\r\n", "memcached", "unauthenticated"),
+            (Words::Memcached, b"CLIENT_ERROR unauthenticated\r\n", "memcached", "auth"),
+            (Words::Mongo, &mongo_open, "mongodb", "unauthenticated"),
+            (Words::Mongo, &mongo_auth, "mongodb", "auth"),
+            (Words::Postgres, b"R\0\0\0\x08\0\0\0\0S\0", "postgresql", "unauthenticated"),
+            (Words::Postgres, b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0", "postgresql", "auth"),
+            (Words::Postgres, b"R\0\0\0\x0c\0\0\0\x05\x01\x02\x03\x04", "postgresql", "auth"),
+            (
+                Words::Postgres,
+                b"E\0\0\0\x2aSFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry\0",
+                "postgresql",
+                "none",
+            ),
+            (Words::ZooKeeper, b"Zookeeper version: 3.8.0-\n", "zookeeper", "unauthenticated"),
+            (
+                Words::ZooKeeper,
+                b"srvr is not executed because it is not in the whitelist.\n",
+                "zookeeper",
+                "none",
+            ),
+            (Words::Kafka, &kafka_open, "kafka", "unauthenticated"),
+            (Words::Kafka, kafka_versions, "kafka", "auth"),
+            (Words::Ldap, root_dse, "ldap", "none"),
+            (Words::Ldap, ldap_denied, "ldap", "auth"),
+            (Words::Smb, b"\0\0\0\xf8\xfeSMB\x40\0", "smb", "auth"),
+            (Words::Rdp, rdp_nla, "rdp", "auth"),
+            (Words::Rdp, rdp_plain, "rdp", "none"),
+            (Words::Rfb, b"\x01\x01", "vnc", "unauthenticated"),
+            (Words::Rfb, b"\x02\x02\x10", "vnc", "auth"),
+            (Words::Rfb, b"\0\0\0\0\x10Too many attempts", "vnc", "none"),
+            (Words::Amqp, amqp, "rabbitmq", "auth"),
+        ] {
+            let (identity, next) = recognise(words, 1, said).expect("it is known");
+            assert_eq!(next, Next::Done, "{words:?}");
+            assert_eq!((identity.service, identity.exposure), (service, exposure), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_is_asked_in_its_own_tongue() {
+        for (said, words) in [
+            (&b"-ERR wrong number of arguments for 'get' command\r\n"[..], Words::Redis),
+            (b"-NOAUTH Authentication required.\r\n", Words::Redis),
+            (b"ERROR\r\n", Words::Memcached),
+            (b"HTTP/1.0 200 OK\r\n\r\nIt looks like you are trying to access MongoDB over HTTP on", Words::Mongo),
+            (b"AMQP\0\0\x09\x01", Words::Amqp),
+        ] {
+            let (_, next) = recognise(Words::Http("/"), 1, said).expect("it is known");
+            assert_eq!(next, Next::Ask(words), "{said:?}");
+        }
+        // HTTP in answer to something else is asked for its front door.
+        let bad = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        let (identity, next) = recognise(Words::Redis, 6_379, bad).expect("it is known");
+        assert_eq!((identity.service, next), ("http", Next::Ask(Words::Http("/"))));
+        assert_eq!(recognise(Words::Redis, 1, b"?"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_makes_it_fall(port: u16, said: Vec<u8>) {
+            for words in [
+                Words::Amqp, Words::EtcdRange, Words::Http("/"), Words::Kafka, Words::Ldap,
+                Words::Memcached, Words::Mongo, Words::Postgres, Words::Rdp, Words::Redis,
+                Words::Rfb, Words::Smb, Words::ZooKeeper,
+            ] {
+                let _ = recognise(words, port, &said);
+            }
+            let _ = super::super::datagrams::recognise(port, 12, &said);
+        }
+    }
 }

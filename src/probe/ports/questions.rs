@@ -69,15 +69,22 @@ impl Opening {
     }
 }
 
-/// What to try, in order: what is at home on the port, then TLS with HTTP inside, then HTTP.
+/// What to try, in order: what is at home on the port, then TLS with HTTP inside, then HTTP. Where TLS
+/// is at home, the same without it instead.
 pub(super) fn openings(port: u16) -> Vec<Opening> {
-    let usual = [Opening::tls(Words::Http("/")), Opening::plain(Words::Http("/"))];
-    let mut openings: Vec<Opening> = at_home(port).into_iter().collect();
-    for opening in usual {
-        if !openings.contains(&opening) {
-            openings.push(opening);
-        }
-    }
+    let (web, web_in_tls) = (Opening::plain(Words::Http("/")), Opening::tls(Words::Http("/")));
+    let mut openings = match at_home(port) {
+        None => vec![web_in_tls, web],
+        Some(home) if home.tls => vec![home, Opening::plain(home.words), web],
+        Some(home) => vec![home, web_in_tls, web],
+    };
+    openings.dedup();
+    let first = openings[0];
+    let mut nth = 0;
+    openings.retain(|opening| {
+        nth += 1;
+        nth == 1 || *opening != first
+    });
     openings
 }
 

@@ -104,7 +104,11 @@ impl Talk<'_> {
             }) else {
                 break;
             };
-            match self.open(at, opening).await {
+            let heard = self.open(at, opening).await;
+            if opening.tls && !matches!(heard, Heard::Said(_, true)) {
+                plan.retain(|opening| !opening.tls);
+            }
+            match heard {
                 Heard::Said(said, inside) => {
                     let known = recognise(opening.words, port, &said);
                     let (identity, next) = known.unwrap_or((Identity::UNKNOWN, Next::Other));
