@@ -16,6 +16,11 @@ const GAUGES: &[Gauge] = &[
     }),
     (ProbeKind::Http, "http_hsts_max_age_seconds", |m| m.fact("hsts")?["max_age"].as_f64()),
     (ProbeKind::Ports, "ports_unexpected", |m| count(m.fact("unexpected")?)),
+    (ProbeKind::Ports, "ports_dangerous_oldest_look_timestamp_seconds", |m| {
+        oldest_look(m, "dangerous")
+    }),
+    (ProbeKind::Ports, "ports_common_oldest_look_timestamp_seconds", |m| oldest_look(m, "common")),
+    (ProbeKind::Ports, "ports_all_oldest_look_timestamp_seconds", |m| oldest_look(m, "all")),
     (ProbeKind::Dns, "dns_drifted_records", |m| count(m.fact("drift")?)),
 ];
 
@@ -31,6 +36,14 @@ pub(super) fn read(probe: ProbeKind, measurements: &Measurements) -> Vec<(&'stat
 /// The table's own spelling of a name that was stored.
 pub(super) fn known(name: &str) -> Option<&'static str> {
     GAUGES.iter().map(|(_, known, _)| *known).find(|known| *known == name)
+}
+
+/// Of the address that waits longest; none while the first pass goes on anywhere.
+fn oldest_look(measurements: &Measurements, tier: &str) -> Option<f64> {
+    let coverage = measurements.fact("coverage")?.as_array()?;
+    let of_tier = coverage.iter().filter(|item| item["tier"] == tier);
+    let looks: Option<Vec<f64>> = of_tier.map(|item| seconds(&item["oldest_look"])).collect();
+    looks?.into_iter().reduce(f64::min)
 }
 
 #[allow(clippy::cast_precision_loss)]
@@ -49,6 +62,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_oldest_look_is_that_of_the_address_that_waits_longest() {
+        let mut m = Measurements::new();
+        let look = |address: &str, tier: &str, at| json!({"address": address, "tier": tier, "oldest_look": at});
+        let (early, late) = ("2027-01-01T00:00:00Z", "2027-01-02T00:00:00Z");
+        m.set(
+            "coverage",
+            json!([
+                look("a", "dangerous", Some(late)),
+                look("b", "dangerous", Some(early)),
+                look("a", "all", Some(late)),
+                look("b", "all", None),
+            ]),
+        );
+        let expected = [("ports_dangerous_oldest_look_timestamp_seconds", 1_798_761_600.0)];
+        assert_eq!(read(ProbeKind::Ports, &m), expected);
+    }
 
     #[test]
     fn the_certificate_that_expires_first_counts_and_what_is_unknown_has_no_gauge() {

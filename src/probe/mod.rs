@@ -32,6 +32,8 @@ pub struct Job {
     /// Whether the run may also tell what it came by of another kind (http → tls): nobody else
     /// asks for it, and it knows less than that kind's own probe.
     pub glimpses: bool,
+    /// Whether the run is one of a plan's, others before and after it, and need not see all at once.
+    pub is_planned: bool,
 }
 
 /// What a probe hands back. It may hold an observation of another kind: a glimpse.

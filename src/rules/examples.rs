@@ -133,6 +133,7 @@ ports-asymmetry | {"asymmetry": []} | {"asymmetry": [{"port": "22/tcp", "open_on
 ports-management-exposed | {"addresses": [{"address": "192.0.2.1", "open": [{"port": 443, "transport": "tcp", "service": "tls/http"}]}]} | {"addresses": [{"address": "192.0.2.1", "open": [{"port": 3306, "transport": "tcp", "service": "mysql"}]}]} | 192.0.2.1 3306/tcp
 ports-cleartext-login | {"addresses": [{"address": "192.0.2.1", "open": [{"port": 22, "transport": "tcp", "service": "ssh"}]}]} | {"addresses": [{"address": "192.0.2.1", "open": [{"port": 21, "transport": "tcp", "service": "ftp"}]}]} | 192.0.2.1 21/tcp
 ports-unstable | {"addresses": [{"address": "192.0.2.1", "unstable": []}]} | {"addresses": [{"address": "192.0.2.1", "unstable": ["80/tcp"]}]} | 192.0.2.1 80/tcp
+ports-looked-at-late | {"late_looks": []} | {"late_looks": [{"address": "192.0.2.1", "tier": "all"}]} | 192.0.2.1 all
 ports-forged | {"addresses": [{"address": "192.0.2.1", "host": "up"}]} | {"addresses": [{"address": "192.0.2.1", "host": "answers_everywhere"}]} | 192.0.2.1
 dns-drift | {"drift": []} | {"drift": [{"name": "www.skew.lab", "type": "A", "server": "192.0.2.53", "kind": "added"}]} | www.skew.lab A
 dns-disagreement | {"disagreement": []} | {"disagreement": [{"name": "a.test", "type": "MX", "sets": {}}]} | a.test MX

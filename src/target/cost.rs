@@ -48,7 +48,7 @@ const DNS_SERVER: u32 = 4;
 /// Ports that the probe asks of a target that names none.
 pub const DEFAULT_PORTS: u32 = 212;
 /// Ports that nobody has, to know a host that answers everywhere.
-const CANARIES: u32 = 4;
+const CANARIES: u32 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -79,6 +79,6 @@ mod tests {
         assert_eq!(scanned.contacts(ProbeKind::Ports, false), 1);
         let ports = Some("1-65535".parse().expect("ports"));
         scanned.settings = Arc::new(Settings { ports, ..Settings::default() });
-        assert_eq!(scanned.contacts(ProbeKind::Ports, true), 65_539);
+        assert_eq!(scanned.contacts(ProbeKind::Ports, true), 65_543);
     }
 }

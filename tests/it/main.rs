@@ -35,6 +35,7 @@ mod monitoring;
 mod plan;
 /// What the daemon does to its targets: one connection at a time, at the configured rate.
 mod politeness;
+mod ports;
 /// What samples prove afterwards: evidence over the API, and `secchi report`.
 mod proof;
 mod support;

@@ -80,7 +80,7 @@ fn by_switches(args: &Args, switches: &Settings) -> (Config, Vec<TargetConfig>) 
         settings: switches.clone(),
         ..AdHoc::default()
     };
-    let config = ad_hoc.config(&args.targets);
+    let config = ad_hoc.config(&args.endpoints());
     let mut targets = config.targets.clone();
     for target in &mut targets {
         target.probes = usual_probes(&target.target.endpoint);
@@ -101,7 +101,7 @@ fn by_file(
         config.resolvers = ResolverSpec::Servers(vec![*first]);
     }
     config.scope = config.scope.with_networks(args.switches.allow_network.iter().copied());
-    let mut targets: Vec<TargetConfig> = match args.targets.as_slice() {
+    let mut targets: Vec<TargetConfig> = match args.endpoints().as_slice() {
         [] => config.targets.clone(),
         named => named.iter().map(|at| config.one_look(at, usual_probes(at))).collect(),
     };

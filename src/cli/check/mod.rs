@@ -12,11 +12,13 @@ mod round;
 mod sarif;
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use ipnet::IpNet;
 
 use self::asked::Asked;
 use self::baseline::Baseline;
@@ -32,10 +34,10 @@ use crate::target::{Endpoint, ProbeKind};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// host, host:port, https://host[:port]/path, [v6]:port, starttls+smtp://host:25; with --config
-    /// a target of the file is sampled as the file says, and without any all of its static targets
-    #[arg(required_unless_present = "config", value_name = "T")]
-    targets: Vec<Endpoint>,
+    /// host, host:port, https://host[:port]/path, [v6]:port, starttls+smtp://host:25, 192.0.2.0/24 for
+    /// each of its addresses; with --config a target of the file is sampled as the file says, and without any all of its static targets
+    #[arg(required_unless_present = "config", value_name = "T", value_parser = targets)]
+    targets: Vec<Named>,
     /// Which ways to look
     #[arg(long, value_delimiter = ',', value_name = "PROBE")]
     probe: Vec<ProbeKind>,
@@ -67,6 +69,32 @@ pub(super) struct Args {
     #[command(flatten)]
     switches: Switches,
 }
+
+/// What one word of the command line names: a target, or the addresses of a network.
+#[derive(Clone, Debug)]
+struct Named(Vec<Endpoint>);
+
+impl Args {
+    fn endpoints(&self) -> Vec<Endpoint> {
+        self.targets.iter().flat_map(|named| named.0.iter().cloned()).collect()
+    }
+}
+
+fn targets(text: &str) -> Result<Named, String> {
+    let Ok(network) = text.parse::<IpNet>() else {
+        let endpoint = text.parse::<Endpoint>();
+        return endpoint.map(|endpoint| Named(vec![endpoint])).map_err(|error| error.to_string());
+    };
+    let addresses: Vec<IpAddr> = network.hosts().take(MOST_ADDRESSES + 1).collect();
+    if addresses.len() > MOST_ADDRESSES {
+        return Err(format!("more than {MOST_ADDRESSES} addresses; name smaller networks"));
+    }
+    let endpoint = |address: IpAddr| address.to_string().parse().map_err(|e| format!("{e}"));
+    addresses.into_iter().map(endpoint).collect::<Result<_, _>>().map(Named)
+}
+
+/// Addresses of one network.
+const MOST_ADDRESSES: usize = 1_024;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
@@ -103,4 +131,21 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::from(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_names_each_of_its_addresses_and_no_more_than_can_be_meant() {
+        let names = |text: &str| {
+            let named = targets(text).map(|named| named.0);
+            named.map(|all| all.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(names("192.0.2.8/30").expect("a network"), ["192.0.2.9", "192.0.2.10"]);
+        assert_eq!(names("2001:db8::1/128").expect("a network"), ["2001:db8::1"]);
+        assert_eq!(names("example.com:8443").expect("a target"), ["example.com:8443"]);
+        assert!(names("10.0.0.0/8").is_err() && names("example.com/x").is_err());
+    }
 }

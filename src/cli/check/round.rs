@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use futures_util::future::{BoxFuture, ready};
 use futures_util::stream::{self, StreamExt};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::asked::{Asked, Wanted};
 use crate::cli::screen;
 use crate::daemon::{self, Bounds};
 use crate::inventory::{Resolver, fixed_addresses, points};
-use crate::probe::dial::{Outside, Resolve};
-use crate::sample::Cause;
+use crate::probe::dial::{Admission, Outside, Pace, Permit, Resolve};
+use crate::sample::{Cause, Unknown};
 use crate::sampler::{Ask, Judged, Pacing, Taker};
 use crate::schedule::{Buckets, Budget, Rate, SystemClock};
 use crate::target::{Host, Point, ProbeKind};
@@ -34,6 +35,8 @@ pub(super) struct Round<'a> {
     often: Often,
     bounds: Arc<Bounds>,
     taker: Taker,
+    /// Contacts begun so far.
+    begun: Arc<AtomicUsize>,
 }
 
 impl<'a> Round<'a> {
@@ -41,8 +44,9 @@ impl<'a> Round<'a> {
         let bounds = Arc::new(bounds(asked)?);
         // A target's own rate and concurrency replace these.
         let pacing = Pacing::new(Buckets::new(budget()?), AT_ONCE);
-        let outside =
-            Outside { guard: bounds.clone(), pace: Arc::new(pacing), resolve: bounds.clone() };
+        let begun = Arc::new(AtomicUsize::new(0));
+        let pace = Arc::new(Counting { pacing, begun: Arc::clone(&begun) });
+        let outside = Outside { guard: bounds.clone(), pace, resolve: bounds.clone() };
         let taker = Taker {
             spending: Arc::default(),
             outside,
@@ -52,7 +56,7 @@ impl<'a> Round<'a> {
             metrics: Arc::new(Metrics::new()?),
             clock_doubted: Arc::default(),
         };
-        Ok(Self { asked, often, bounds, taker })
+        Ok(Self { asked, often, bounds, taker, begun })
     }
 
     /// Takes every sample.
@@ -61,13 +65,31 @@ impl<'a> Round<'a> {
         let jobs: Vec<Job<'_>> = found.buffered(RESOLVED_AT_ONCE).concat().await;
         let at_once = |target: &Wanted| target.config.target.settings.concurrency;
         let widest = self.asked.targets.iter().filter_map(at_once).max().unwrap_or(AT_ONCE).max(1);
-        let progress = Progress::new(jobs.len() * self.often.samples as usize);
+        let progress =
+            Progress::new(jobs.len() * self.often.samples as usize, self.contacts(&jobs));
         let taken = stream::iter(jobs)
             .map(|job| self.repeatedly(job, &progress))
             .buffered(widest * ProbeKind::ALL.len());
-        let judged = taken.concat().await;
+        let taken = taken.concat();
+        let judged = tokio::select! {
+            judged = taken => judged,
+            () = progress.watch(&self.begun) => Vec::new(),
+        };
         progress.end();
         judged
+    }
+
+    /// Contacts that all samples are expected to begin.
+    fn contacts(&self, jobs: &[Job<'_>]) -> usize {
+        let of = |job: &Job<'_>| {
+            let target = &job.point.target;
+            let addresses = match job.point.probe {
+                ProbeKind::Ports => target.settings.addresses.len().max(1),
+                _ => 1,
+            };
+            target.contacts(job.point.probe, true) as usize * addresses
+        };
+        jobs.iter().map(of).sum::<usize>() * self.often.samples as usize
     }
 
     async fn repeatedly(&self, job: Job<'_>, progress: &Progress) -> Vec<Judged> {
@@ -129,23 +151,58 @@ fn budget() -> anyhow::Result<Budget> {
     Ok(budget)
 }
 
-/// Samples done, on standard error while a person watches it.
+/// Counts what is begun; between this machine and itself there is nobody to be polite to, unless a
+/// rate was asked for.
+struct Counting {
+    pacing: Pacing,
+    begun: Arc<AtomicUsize>,
+}
+
+impl Pace for Counting {
+    fn admit(&self, asked: Admission) -> BoxFuture<'_, Result<Permit, Unknown>> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let is_at_home = asked.address.to_canonical().is_loopback() && asked.rate.is_none();
+        if is_at_home && asked.probe == ProbeKind::Ports {
+            return Box::pin(ready(Ok(Permit::free())));
+        }
+        self.pacing.admit(asked)
+    }
+}
+
+/// Samples done and contacts begun, on standard error while a person watches it.
 struct Progress {
     of: usize,
+    contacts: usize,
     done: AtomicUsize,
     shown: bool,
 }
 
 impl Progress {
-    fn new(of: usize) -> Self {
-        Self { of, done: AtomicUsize::new(0), shown: screen::shows_progress() }
+    fn new(of: usize, contacts: usize) -> Self {
+        Self { of, contacts, done: AtomicUsize::new(0), shown: screen::shows_progress() }
     }
 
     fn step(&self) {
-        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.shown {
+        self.done.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Shows the state of things again and again; never ends.
+    async fn watch(&self, begun: &AtomicUsize) {
+        if !self.shown {
+            std::future::pending::<()>().await;
+        }
+        let start = Instant::now();
+        loop {
+            sleep(SHOWN_EVERY).await;
+            let done = self.done.load(Ordering::Relaxed);
+            let line = line(
+                (done, self.of),
+                begun.load(Ordering::Relaxed),
+                self.contacts,
+                start.elapsed(),
+            );
             // Progress that cannot be shown is no loss.
-            let _ = write!(std::io::stderr(), "\r{done}/{} samples", self.of);
+            let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         }
     }
 
@@ -156,6 +213,38 @@ impl Progress {
     }
 }
 
+/// `1/2 samples  [=====     ]  32771/65543 contacts  ETA 0:33`
+fn line((done, of): (usize, usize), begun: usize, contacts: usize, passed: Duration) -> String {
+    let share = (begun as f64 / contacts.max(1) as f64).min(1.0);
+    let bar = "=".repeat((share * BAR as f64) as usize);
+    let eta = match share {
+        // What is left is waiting for answers.
+        share if share <= 0.0 || share >= 1.0 => String::new(),
+        share => {
+            let left = (passed.as_secs_f64() * (1.0 - share) / share).ceil() as u64;
+            format!("  ETA {}:{:02}", left / 60, left % 60)
+        }
+    };
+    format!("{done}/{of} samples  [{bar:BAR$}]  {begun}/{contacts} contacts{eta}")
+}
+
 /// Samples at once per address.
 const AT_ONCE: usize = 4;
 const RESOLVED_AT_ONCE: usize = 16;
+const SHOWN_EVERY: Duration = Duration::from_millis(200);
+const BAR: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_tells_what_is_left() {
+        let half = line((0, 1), 500, 1_000, Duration::from_secs(33));
+        assert_eq!(half, "0/1 samples  [==========          ]  500/1000 contacts  ETA 0:33");
+        for (begun, contacts) in [(0, 1_000), (2_000, 1_000), (1, 0)] {
+            let line = line((1, 2), begun, contacts, Duration::from_secs(5));
+            assert!(line.starts_with("1/2 samples") && !line.contains("ETA"), "{line}");
+        }
+    }
+}

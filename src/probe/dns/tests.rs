@@ -118,6 +118,7 @@ impl Asked {
             seed: self.seed,
             dialer,
             glimpses: false,
+            is_planned: false,
         })
         .await
     }

@@ -1,12 +1,16 @@
 //! What is asked of one address, and what is expected of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use chrono::NaiveDate;
+use ipnet::IpNet;
 
 use super::common;
+use super::memory::Past;
 use super::port::{Port, expand};
+use super::scan::Question;
+use super::tiers::Drip;
 use crate::probe::Job;
 use crate::probe::dial::{Contact, DialError, Purpose};
 use crate::sample::Unknown;
@@ -27,30 +31,41 @@ pub(super) struct Ask {
     pub(super) may_scan: bool,
     /// The pins, where there are any.
     pub(super) expected: Option<Expected>,
+    /// How far the drip comes with this, where there is one.
+    pub(super) drip: Option<Drip>,
 }
 
 impl Ask {
-    pub(super) fn of(job: &Job, address: IpAddr) -> Self {
+    pub(super) fn of(job: &Job, address: IpAddr, past: &Past) -> Self {
         let target = &job.point.target;
         let endpoint = &target.endpoint;
         let own = Port::tcp(endpoint.port_or_default());
         let expected =
             Expected::of(&target.settings.pins, &endpoint.host, address, job.now.date_naive());
         let pinned = expected.as_ref().map(Expected::pinned).unwrap_or_default();
-        let wanted: BTreeSet<Port> = match &target.settings.ports {
-            Some(set) => expand(set),
-            None => {
-                let usual = common::default_ports().map(Port::tcp);
+        let host = endpoint.host.name();
+        let scan = Contact { host, address, port: 1, purpose: Purpose::Scan };
+        let drips = job.is_planned && target.settings.ports.is_none();
+        let mut drip = (drips && job.dialer.permits(&scan).is_ok())
+            .then(|| past.drip(address, job.seed ^ common::mark(address)));
+        let wanted: BTreeSet<Port> = match (&target.settings.ports, &mut drip) {
+            (Some(set), _) => expand(set),
+            (None, usual) => {
+                let usual: Vec<u16> = match usual {
+                    Some(drip) => drip.step(&pinned, job.now).into_iter().collect(),
+                    None => common::default_ports().collect(),
+                };
+                let usual = usual.into_iter().map(Port::tcp);
                 pinned.iter().copied().chain([own]).chain(usual).collect()
             }
         };
-        let host = endpoint.host.name();
         let mut ask = Self {
             address,
             ports: BTreeMap::new(),
             refused: BTreeMap::new(),
             may_scan: false,
             expected,
+            drip,
         };
         for port in wanted {
             let is_known = port == own || pinned.contains(&port);
@@ -72,6 +87,19 @@ impl Ask {
         ask
     }
 
+    /// Every asked port as a question to the address, the `at`-th.
+    pub(super) fn questions(&self, at: usize) -> impl Iterator<Item = Question> {
+        self.ports.iter().map(move |(port, purpose)| Question {
+            at,
+            to: SocketAddr::new(self.address, port.number),
+            transport: port.transport,
+            purpose: *purpose,
+            is_expected: self.expected.as_ref().is_some_and(|e| e.required.contains(port)),
+            is_unexpected: self.expected.as_ref().is_some_and(|e| !e.allows(*port)),
+            is_canary: false,
+        })
+    }
+
     /// How many TCP ports are asked.
     pub(super) fn tcp_count(&self) -> usize {
         self.ports.keys().filter(|port| port.transport == Transport::Tcp).count()
@@ -88,8 +116,9 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// The pins of the address itself or, where there are none, of the name. A pin holds until the
-    /// end of its last day.
+    /// The pins of the address itself; where there are none, of the narrowest network that holds it,
+    /// of the name, or of the narrowest wildcard (`*.example.com`) that covers the name. A pin holds
+    /// until the end of its last day.
     fn of(pins: &Pins, host: &Host, address: IpAddr, today: NaiveDate) -> Option<Self> {
         let named = |name: &str| {
             let mut expected: Option<Self> = None;
@@ -105,7 +134,11 @@ impl Expected {
             }
             expected
         };
-        let mut expected = named(&address.to_string()).or_else(|| named(&host.to_string()))?;
+        let wild = wildcards(pins, host, address);
+        let mut expected = named(&address.to_string())
+            .or_else(|| wild.networks.iter().find_map(|network| named(network)))
+            .or_else(|| named(&host.to_string()))
+            .or_else(|| wild.names.iter().find_map(|name| named(name)))?;
         if let Some(allowed) = &mut expected.allowed {
             // What must be open may be.
             allowed.extend(&expected.required);
@@ -123,6 +156,30 @@ impl Expected {
     pub(super) fn allows(&self, port: Port) -> bool {
         self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&port))
     }
+}
+
+/// Keys of pins that cover more than one address or name, the narrowest first.
+struct Wildcards<'a> {
+    networks: Vec<&'a str>,
+    names: Vec<&'a str>,
+}
+
+fn wildcards<'a>(pins: &'a Pins, host: &Host, address: IpAddr) -> Wildcards<'a> {
+    let network = |key: &&'a String| {
+        let network = key.parse::<IpNet>().ok()?;
+        network.contains(&address).then_some((network.prefix_len(), key.as_str()))
+    };
+    let mut networks: Vec<_> = pins.0.keys().filter_map(|key| network(&key)).collect();
+    networks.sort_unstable_by(|one, other| other.cmp(one));
+    let covers = |key: &&str| {
+        let above = key.strip_prefix('*').filter(|above| above.starts_with('.'));
+        let above = above.map(|above| above.trim_end_matches('.').to_ascii_lowercase());
+        let name = host.name();
+        above.zip(name).is_some_and(|(above, name)| name.ends_with(&above))
+    };
+    let mut names: Vec<&str> = pins.0.keys().map(String::as_str).filter(covers).collect();
+    names.sort_by_key(|name| std::cmp::Reverse(name.len()));
+    Wildcards { networks: networks.into_iter().map(|(_, key)| key).collect(), names }
 }
 
 #[cfg(test)]
@@ -149,6 +206,21 @@ mod tests {
         let ports = list(&["22/tcp", "443/tcp"]);
         assert_eq!(expected(json, "192.0.2.9"), Some((ports.clone(), Some(ports))));
         assert_eq!(expected(json, "192.0.2.1"), Some((vec![], Some(list(&["80-82/tcp"])))));
+    }
+
+    #[test]
+    fn pins_of_a_network_or_a_wildcard_hold_what_has_none_of_its_own() {
+        let json = r#"{"192.0.2.0/24": {"ports": {"within": 22}}, "192.0.2.128/25": {"ports": {"within": 25}},
+            "*.com": {"ports": {"within": 80}}, "*.example.com": {"ports": {"within": 443}}}"#;
+        for (address, port) in [
+            ("192.0.2.1", "22/tcp"),
+            ("192.0.2.129", "25/tcp"),
+            ("198.51.100.1", "443/tcp"),
+            ("2001:db8::1", "443/tcp"),
+        ] {
+            assert_eq!(expected(json, address), Some((vec![], Some(list(&[port])))), "{address}");
+        }
+        assert_eq!(expected(r#"{"*.org": {"ports": {"within": 1}}}"#, "192.0.2.1"), None);
     }
 
     #[test]

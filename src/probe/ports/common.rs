@@ -13,6 +13,21 @@ pub(super) fn default_ports() -> impl Iterator<Item = u16> {
     RISKY.iter().copied().chain(COMMON.iter().copied().take(60))
 }
 
+/// A number for an address, so that each has an order of its own.
+pub(super) fn mark(address: std::net::IpAddr) -> u64 {
+    let bits = match address {
+        std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        std::net::IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let folded = (bits >> 64) as u64 ^ bits as u64;
+    folded.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Ports of services that should face nobody.
+pub(super) fn risky() -> &'static [u16] {
+    RISKY
+}
+
 /// Whether a service without credentials is at home on this port, so that an open one without a
 /// name leaves a question.
 pub(super) fn is_risky(port: u16) -> bool {

@@ -2,17 +2,29 @@
 //! asked* are three things, and never taken for each other.
 
 mod ask;
+mod believe;
 mod common;
+mod copied;
+mod datagrams;
+mod drip;
+mod http;
+mod identity;
+mod loss;
 mod memory;
 mod port;
+mod questions;
 mod report;
 mod scan;
 mod state;
+mod talk;
 #[cfg(test)]
 mod tests;
+mod tiers;
+mod udp;
 mod voice;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
@@ -43,17 +55,19 @@ pub async fn run(job: Job) -> Run {
     }
     let mut once = BTreeSet::new();
     addresses.retain(|address| once.insert(*address));
-    let asks: Vec<Ask> = addresses.iter().map(|address| Ask::of(&job, *address)).collect();
-    let scanner = Scanner::of(&job);
-    // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
-    let states = scanner.scan(&asks, job.seed).boxed().await;
     let mut past = Past::read(job.memory.as_ref());
-    let looks = asks.into_iter().zip(states).map(|(ask, (states, answers_everywhere))| {
-        let unstable = past.learn(ask.address, &states, job.now);
-        Look::new(ask, states, answers_everywhere, unstable)
+    let asks: Vec<Ask> = addresses.iter().map(|address| Ask::of(&job, *address, &past)).collect();
+    let scanner = Arc::new(Scanner::of(&job));
+    // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
+    let scans = scanner.scan(&asks, job.seed).boxed().await;
+    let looks = asks.into_iter().zip(scans).map(|(ask, scan)| {
+        let unstable = past.learn(ask.address, &scan.states, job.now);
+        Look::new(ask, scan, unstable)
     });
-    let looks: Vec<Look> = looks.collect();
-    let outcome = report::outcome(&looks, excess);
+    let mut looks: Vec<Look> = looks.collect();
+    let drips = looks.iter_mut().filter_map(|look| look.remember(&past)).collect::<Vec<_>>();
+    past.keep_drips(drips);
+    let outcome = report::outcome(&looks, excess, job.now);
     Run {
         observations: vec![Observation {
             probe: job.point.probe,

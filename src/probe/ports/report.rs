@@ -2,13 +2,19 @@
 //! measured is named as unknown, member by member, so that silence neither opens nor resolves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::ask::Ask;
 use super::common;
+use super::drip::bound;
+use super::memory::Past;
 use super::port::{Port, ranges};
+use super::scan::Scan;
 use super::state::State;
+use super::tiers::Drip;
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::Transport;
 
@@ -22,6 +28,8 @@ pub(super) struct Look {
     states: BTreeMap<Port, State>,
     host: Host,
     unstable: BTreeSet<Port>,
+    /// Open and then not, within this run.
+    fickle: BTreeSet<Port>,
 }
 
 /// What is known of the host itself.
@@ -54,14 +62,30 @@ impl Host {
 }
 
 impl Look {
-    pub(super) fn new(
-        ask: Ask,
-        states: BTreeMap<Port, State>,
-        answers_everywhere: bool,
-        unstable: BTreeSet<Port>,
-    ) -> Self {
+    pub(super) fn new(ask: Ask, scan: Scan, mut unstable: BTreeSet<Port>) -> Self {
+        let Scan { states, answers_everywhere, fickle } = scan;
         let host = Host::of(&states, answers_everywhere);
-        Self { ask, states, host, unstable }
+        unstable.extend(&fickle);
+        Self { ask, states, host, unstable, fickle }
+    }
+
+    /// Takes in what the drip knows of ports that were not asked this time, and what the drip is to
+    /// remember. Where the host was down nothing was looked at, and the drip is where it was.
+    pub(super) fn remember(&mut self, past: &Past) -> Option<(IpAddr, Drip)> {
+        let address = self.ask.address;
+        let drip = self.ask.drip.as_mut()?;
+        match self.host {
+            Host::Down | Host::Unknown(_) => {
+                // The step back leaves the time of the last look as it was.
+                *drip = past.drip(address, drip.key());
+            }
+            Host::Up | Host::AnswersEverywhere => drip.learn(&self.states),
+        }
+        let drip = drip.clone();
+        for (port, state) in drip.known() {
+            self.states.entry(port).or_insert(state);
+        }
+        Some((address, drip))
     }
 
     /// Why the state of a port is not known, if it is not.
@@ -82,7 +106,7 @@ impl Look {
 
     fn opens(&self) -> impl Iterator<Item = (Port, &super::state::Voice)> {
         self.states.iter().filter_map(|(port, state)| match state {
-            State::Open(voice) => Some((*port, voice)),
+            State::Open(voice) => Some((*port, &**voice)),
             _ => None,
         })
     }
@@ -131,7 +155,7 @@ impl Look {
 }
 
 /// The sample's outcome: unknown as a whole only where no address told anything.
-pub(super) fn outcome(looks: &[Look], excess: usize) -> Outcome {
+pub(super) fn outcome(looks: &[Look], excess: usize, now: DateTime<Utc>) -> Outcome {
     let told = |look: &Look| look.states.values().any(|state| state.not_measured().is_none());
     if !looks.iter().any(|look| look.host != Host::Down && told(look)) {
         return Outcome::Unknown(nothing(looks));
@@ -144,7 +168,12 @@ pub(super) fn outcome(looks: &[Look], excess: usize) -> Outcome {
             measured.set_unknown(address.clone().join("host").to_string(), unknown.clone());
         }
         let unasked = look.states.values().find_map(State::not_measured).cloned();
-        let why = if look.host == Host::Down { Some(Reason::HostDown.into()) } else { unasked };
+        let unseen = look.ask.drip.as_ref().filter(|drip| !drip.is_complete());
+        let unseen = unseen.map(|_| Unknown::new(Reason::NotObserved, "the first pass goes on"));
+        let why = match look.host {
+            Host::Down => Some(Reason::HostDown.into()),
+            _ => unasked.or(unseen),
+        };
         if let Some(unknown) = why {
             measured.set_unknown(address.join("open").to_string(), unknown);
         }
@@ -158,7 +187,33 @@ pub(super) fn outcome(looks: &[Look], excess: usize) -> Outcome {
         measured.set(fact, items);
         doubt(&mut measured, fact, doubts, excess);
     }
+    set_coverage(&mut measured, looks, now);
     Outcome::Measured(measured)
+}
+
+/// By address and tier of the drip: when the longest ago of the last looks was; and those that are
+/// later than their bound.
+fn set_coverage(measured: &mut Measurements, looks: &[Look], now: DateTime<Utc>) {
+    let (mut coverage, mut late) = (Vec::new(), Vec::new());
+    for look in looks {
+        for tier in look.ask.drip.iter().flat_map(|drip| drip.coverage(now)) {
+            let item = json!({
+                "address": look.ask.address,
+                "tier": tier.tier.name,
+                "window_seconds": tier.tier.window / 1_000,
+                "bound_seconds": bound(tier.tier.window) / 1_000,
+                "oldest_look": tier.oldest_look.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            });
+            if tier.is_late {
+                late.push(json!({ "address": look.ask.address, "tier": tier.tier.name }));
+            }
+            coverage.push(item);
+        }
+    }
+    if !coverage.is_empty() {
+        measured.set("coverage", coverage);
+    }
+    measured.set("late_looks", late);
 }
 
 /// Why no address told anything.
@@ -199,6 +254,11 @@ fn unexpected(looks: &[Look]) -> Found {
     for look in looks {
         let Some(expected) = &look.ask.expected else { continue };
         for (port, voice) in look.opens().filter(|(port, _)| !expected.allows(*port)) {
+            if look.fickle.contains(&port) {
+                let unknown = Unknown::new(Reason::Inconsistent, "open, then not");
+                doubts.insert(port, unknown);
+                continue;
+            }
             items.push(json!({
                 "address": look.ask.address,
                 "port": port.to_string(),
@@ -232,8 +292,8 @@ fn missing(looks: &[Look]) -> Found {
     (items, doubts)
 }
 
-/// Open ports that gave access without credentials. Nothing asks for it yet, so of a port where
-/// such a service is at home, and which did not say otherwise, nothing is known.
+/// Open ports that gave access without credentials. Of a port where such a service is at home, and
+/// which let itself not be known, nothing is.
 fn exposure(looks: &[Look]) -> Found {
     let (mut items, mut doubts) = (Vec::new(), BTreeMap::new());
     for look in looks {
@@ -244,7 +304,7 @@ fn exposure(looks: &[Look]) -> Found {
                     "port": port.to_string(),
                     "service": voice.service,
                 })),
-                "none" if leaves_question(port, voice.service) => {
+                "none" if leaves_question(port, &voice.service) => {
                     doubts.insert(port, Reason::NotObserved.into());
                 }
                 _ => {}
@@ -306,9 +366,11 @@ mod tests {
             refused: BTreeMap::new(),
             may_scan: true,
             expected: None,
+            drip: None,
         };
         let states = states.into_iter().map(|(number, state)| (Port::tcp(number), state));
-        Look::new(ask, states.collect(), false, BTreeSet::new())
+        let scan = Scan { states: states.collect(), ..Scan::default() };
+        Look::new(ask, scan, BTreeSet::new())
     }
 
     fn pinned(mut look: Look, required: &[u16], allowed: &[u16]) -> Look {
@@ -318,15 +380,19 @@ mod tests {
     }
 
     fn open() -> State {
-        State::Open(Voice::silent())
+        State::Open(Box::new(Voice::silent()))
     }
 
     fn lost() -> State {
         State::NotMeasured(Unknown::new(Reason::LocalError, "Too many open files"))
     }
 
+    fn now() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).expect("a time")
+    }
+
     fn measured(looks: &[Look]) -> Value {
-        match outcome(looks, 0) {
+        match outcome(looks, 0, now()) {
             Outcome::Measured(measured) => serde_json::to_value(measured).expect("json"),
             Outcome::Unknown(unknown) => panic!("nothing measured: {unknown}"),
         }
@@ -369,7 +435,7 @@ mod tests {
             let states = [(80, State::Dropped), (443, State::Rejected)];
             pinned(look("192.0.2.1", states), &[443], &[443])
         };
-        assert_eq!(outcome(&[down()], 0), Outcome::Unknown(Reason::HostDown.into()));
+        assert_eq!(outcome(&[down()], 0, now()), Outcome::Unknown(Reason::HostDown.into()));
         let json = measured(&[down(), look("192.0.2.2", [(443, open())])]);
         assert_eq!(json["addresses"][0]["host"], "down");
         assert_eq!(json["addresses"][0]["not_measured"], json!(["80/tcp", "443/tcp"]));
@@ -457,10 +523,11 @@ mod tests {
     #[test]
     fn nothing_asked_is_unknown_for_its_reason() {
         let refused = State::NotMeasured(Unknown::new(Reason::OutOfScope, "scope.networks"));
-        let Outcome::Unknown(unknown) = outcome(&[look("192.0.2.1", [(22, refused)])], 0) else {
+        let Outcome::Unknown(unknown) = outcome(&[look("192.0.2.1", [(22, refused)])], 0, now())
+        else {
             panic!("something was measured");
         };
         assert_eq!(unknown.to_string(), "out_of_scope: scope.networks");
-        assert!(matches!(outcome(&[], 0), Outcome::Unknown(_)));
+        assert!(matches!(outcome(&[], 0, now()), Outcome::Unknown(_)));
     }
 }

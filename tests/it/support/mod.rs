@@ -1,5 +1,6 @@
 //! What tests share: the binary, free ports, peers that end with the test, patience.
 
+pub mod net;
 pub mod peers;
 pub mod pki;
 pub mod scripted;

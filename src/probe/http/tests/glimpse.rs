@@ -98,7 +98,7 @@ async fn what_it_tells_is_what_the_tls_probe_tells() {
     let budget = std::time::Duration::from_secs(10);
     let dialer = Dialer::new(Unbounded::outside(), settings, ProbeKind::Tls, budget);
     let now = "2026-11-22T00:00:00Z".parse().expect("a date");
-    let job = Job { point, memory: None, now, seed: 1, dialer, glimpses: false };
+    let job = Job { point, memory: None, now, seed: 1, dialer, glimpses: false, is_planned: false };
     let asked = facts(&tls::run(job).await.observations[0]);
     assert_eq!(asked["chain"]["trusted"], true, "{}", asked["chain"]);
     for shared in

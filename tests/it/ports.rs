@@ -1,0 +1,238 @@
+//! The ports probe against real servers and a real network: drops, rejects, lost packets, limiters,
+//! proxies and lies.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::net::{Net, THERE, THERE6};
+use crate::support::peers::{find, is_skipped, wait_port};
+use crate::support::{Process, check_json, free_port, run};
+
+fn facts(report: &Value) -> &Value {
+    &report["samples"][0]["measurements"]
+}
+
+fn address<'a>(report: &'a Value, wanted: &str) -> &'a Value {
+    let addresses = facts(report)["addresses"].as_array().unwrap_or_else(|| panic!("{report:#}"));
+    addresses.iter().find(|item| item["address"] == wanted).expect("the address")
+}
+
+/// Service and exposure of an open port.
+fn voice(address: &Value, port: u16) -> (&str, &str) {
+    let open = address["open"].as_array().expect("a list");
+    let item = open.iter().find(|item| item["port"] == port);
+    let item = item.unwrap_or_else(|| panic!("{port} is not open: {address:#}"));
+    (item["service"].as_str().expect("a word"), item["exposure"].as_str().expect("a word"))
+}
+
+fn list(address: &Value, name: &str) -> Vec<String> {
+    let items = address[name].as_array().expect("a list").iter();
+    items.map(|item| item.as_str().expect("ports").to_owned()).collect()
+}
+
+fn redis(net: &Net, port: u16, folder: &Path) -> Process {
+    let port_text = port.to_string();
+    let args = ["--port", &port_text, "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""];
+    let process = net.serve(&format!("redis-{port}"), &find("redis-server"), &args, folder);
+    net.wait_port(port);
+    process
+}
+
+#[test]
+fn every_way_to_say_no_is_told_from_every_other() {
+    let Some(net) = Net::start("ways to say no") else { return };
+    let folder = TempDir::new().expect("a folder");
+    let _servers = [redis(&net, 6379, folder.path()), redis(&net, 6380, folder.path())];
+    assert!(net.nft(
+        "table inet t {
+          set seen { type ipv4_addr . inet_service; flags dynamic; timeout 1m; }
+          chain in { type filter hook input priority 0;
+            tcp dport 1000-1003 drop
+            tcp dport 1100-1101 reject with icmpx admin-prohibited
+            tcp dport 1110-1111 reject with icmpx host-unreachable
+            tcp dport 1200-1201 reject with icmpx port-unreachable
+            tcp dport 1300-1309 reject with tcp reset
+            tcp dport 6380 tcp flags syn / syn,ack ip saddr . tcp sport != @seen add @seen { ip saddr . tcp sport } drop
+          }
+        }\n"
+    ));
+    let hosts = folder.path().join("hosts");
+    std::fs::write(&hosts, format!("{THERE} lab.test\n{THERE6} lab.test\n")).expect("a file");
+    let ports = "--ports=1000-1003,1100-1101,1110-1111,1200-1201,1300-1309,1400-1409,6379,6380";
+    let (status, report) =
+        net.check(&["lab.test", "--hosts-file", hosts.to_str().expect("a path"), ports]);
+    assert_eq!(status, 1, "{report:#}");
+    let filtered = ["1000-1003/tcp", "1100-1101/tcp", "1110-1111/tcp"];
+    let v4 = address(&report, THERE);
+    assert_eq!(v4["host"], "up");
+    assert_eq!(list(v4, "closed"), ["1200-1201/tcp", "1300-1309/tcp", "1400-1409/tcp"]);
+    assert_eq!(list(v4, "filtered"), filtered);
+    for empty in ["not_measured", "forged", "unstable"] {
+        assert_eq!(v4[empty], json!([]), "{empty}");
+    }
+    // The first SYN of every connect to 6380 is lost.
+    for port in [6379, 6380] {
+        assert_eq!(voice(v4, port), ("redis", "unauthenticated"), "{port}");
+    }
+    let v6 = address(&report, THERE6);
+    assert_eq!(v6["open"], json!([]));
+    assert_eq!(list(v6, "filtered"), filtered);
+    let asymmetry = facts(&report)["asymmetry"].as_array().expect("a list");
+    let ports: Vec<&Value> = asymmetry.iter().map(|item| &item["port"]).collect();
+    assert_eq!(ports, ["6379/tcp", "6380/tcp"]);
+}
+
+#[test]
+fn a_thousand_dropped_ports_take_one_timeout() {
+    let Some(net) = Net::start("default drop") else { return };
+    let folder = TempDir::new().expect("a folder");
+    let _redis = redis(&net, 6379, folder.path());
+    assert!(net.nft(
+        "table inet t { chain in { type filter hook input priority 0; policy drop;
+         tcp dport 6379 accept; ct state established accept; meta l4proto icmp accept; }
+        }\n"
+    ));
+    let begun = Instant::now();
+    let (_, report) = net.check(&[THERE, "--ports=1-999,6379"]);
+    let took = begun.elapsed();
+    assert_eq!(list(address(&report, THERE), "filtered"), ["1-999/tcp"]);
+    assert_eq!(address(&report, THERE)["open"][0]["port"], 6379);
+    let sample = report["samples"][0]["duration_seconds"].as_f64().expect("seconds");
+    assert!(sample < 3.5 * 1.1, "{sample} s");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+}
+
+#[test]
+fn a_limiter_of_syns_makes_no_closed_port_a_filtered_one() {
+    let Some(net) = Net::start("SYN limiter") else { return };
+    assert!(net.nft(
+        "table inet l { chain in { type filter hook input priority 0;
+         tcp flags syn / syn,ack limit rate over 200/second burst 200 packets drop; }
+        }\n"
+    ));
+    let (_, report) = net.check(&[THERE, "--ports=1-1500"]);
+    assert_eq!(list(address(&report, THERE), "closed"), ["1-1500/tcp"], "{report:#}");
+}
+
+#[test]
+fn behind_a_syn_proxy_only_what_is_there_is_open() {
+    let Some(net) = Net::start("SYN proxy") else { return };
+    let folder = TempDir::new().expect("a folder");
+    let _redis = redis(&net, 6379, folder.path());
+    let is_there = net.nft(
+        "table ip x {
+          chain pre { type filter hook prerouting priority raw; tcp flags syn notrack; }
+          chain in { type filter hook input priority 0;
+            ct state invalid,untracked synproxy mss 1460 wscale 7 timestamp sack-perm
+            ct state invalid drop
+          }
+        }\n",
+    );
+    if !is_there {
+        eprintln!("skipped: SYN proxy: this kernel has none");
+        return;
+    }
+    assert!(net.set("net.netfilter.nf_conntrack_tcp_loose=0"));
+    let (_, report) = net.check(&[THERE, "--ports=6000-6100,6379"]);
+    let there = address(&report, THERE);
+    assert_eq!(there["host"], "answers_everywhere", "{report:#}");
+    assert_eq!(list(there, "forged"), ["6000-6100/tcp"], "{report:#}");
+    assert_eq!(voice(there, 6379).0, "redis");
+}
+
+#[test]
+fn where_every_port_leads_to_one_service_no_port_is_believed() {
+    let Some(net) = Net::start("DNAT of all ports") else { return };
+    let folder = TempDir::new().expect("a folder");
+    let _redis = redis(&net, 6379, folder.path());
+    assert!(net.nft(
+        "table ip y { chain pre { type nat hook prerouting priority -100; tcp dport 1-65535 redirect to :6379; }
+        }\n"
+    ));
+    let (_, report) = net.check(&[THERE, "--ports=1-40"]);
+    let there = address(&report, THERE);
+    assert_eq!(there["host"], "answers_everywhere", "{report:#}");
+    assert_eq!(list(there, "forged"), ["1-40/tcp"]);
+    assert_eq!(there["open"], json!([]));
+}
+
+#[test]
+fn a_host_that_is_down_is_one_event_and_no_route_is_none_of_its() {
+    let Some(net) = Net::start("host down") else { return };
+    let (status, report) = net.check(&["10.77.0.99", "--ports=1-100"]);
+    assert_eq!(status, 3);
+    assert_eq!(report["samples"][0]["unknown_reason"], "host_down", "{report:#}");
+    let (status, report) = net.check(&["10.99.0.1", "--ports=1-100"]);
+    assert_eq!(status, 3);
+    let reason = report["samples"][0]["unknown_reason"].as_str().expect("a reason");
+    assert!(reason.starts_with("local_error"), "{reason}");
+}
+
+#[test]
+fn real_servers_on_ports_of_no_fame_are_known_by_their_answers() {
+    if is_skipped("redis-server") || is_skipped("memcached") {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let (open, locked, cache) = (free_port(), free_port(), free_port());
+    let redis = |port: u16, more: &[&str]| {
+        let mut command = Command::new(find("redis-server"));
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        command.args(more).current_dir(folder.path());
+        let process = Process::start(&format!("redis-{port}"), &mut command, folder.path());
+        wait_port(port);
+        process
+    };
+    let _redis = (redis(open, &["--protected-mode", "no"]), redis(locked, &["--requirepass", "x"]));
+    let mut command = Command::new(find("memcached"));
+    command.args(["-l", "127.0.0.1", "-U", "0", "-u", "nobody", "-p", &cache.to_string()]);
+    let _memcached = Process::start("memcached", &mut command, folder.path());
+    wait_port(cache);
+    let ports = format!("--ports={open},{locked},{cache}");
+    let (status, report) = check_json(&["127.0.0.1", "--probe=ports", &ports]);
+    assert_eq!(status, 1, "{report:#}");
+    let there = address(&report, "127.0.0.1");
+    assert_eq!(voice(there, open), ("redis", "unauthenticated"));
+    assert_eq!(voice(there, locked), ("redis", "auth"));
+    assert_eq!(voice(there, cache), ("memcached", "unauthenticated"));
+    let log = std::fs::read_to_string(folder.path().join(format!("redis-{open}.log")));
+    assert!(!log.expect("a log").contains("ATTACK"), "Redis took us for an attacker");
+}
+
+#[test]
+fn few_files_make_a_scan_slow_and_never_wrong() {
+    let secchi = env!("CARGO_BIN_EXE_secchi");
+    let scan = format!(
+        "ulimit -n 40; exec {secchi} check 127.0.0.1 --allow-network 127.0.0.0/8 --probe ports \
+         --ports 1-9 --format json"
+    );
+    let output = Command::new("sh").args(["-c", &scan]).output().expect("sh runs");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(address(&report, "127.0.0.1")["not_measured"], json!([]), "{report:#}");
+}
+
+#[test]
+fn a_whole_host_is_scanned_in_a_moment_and_every_port_stands_in_one_list() {
+    let begun = Instant::now();
+    let output = run(&[
+        "check",
+        "127.0.0.99",
+        "--allow-network=127.0.0.0/8",
+        "--probe=ports",
+        "--ports=1-65535",
+        "--format=json",
+    ]);
+    let took = begun.elapsed();
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let there = address(&report, "127.0.0.99");
+    assert_eq!(there["host"], "up");
+    for empty in ["filtered", "not_measured", "forged", "open_or_filtered"] {
+        assert_eq!(there[empty], json!([]), "{empty}");
+    }
+    // Unoptimised, and beside other tests.
+    assert!(took < Duration::from_secs(30), "{took:?}");
+}
