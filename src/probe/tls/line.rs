@@ -2,6 +2,7 @@
 //! each bounded in time.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +30,8 @@ pub(super) struct Line<'a> {
     starttls: Option<StartTls>,
     server_name: Option<&'a str>,
     rng: fastrand::Rng,
+    /// Whether the peer sent words in clear behind its go-ahead to STARTTLS.
+    spoke_early: AtomicBool,
 }
 
 impl<'a> Line<'a> {
@@ -43,7 +46,8 @@ impl<'a> Line<'a> {
     ) -> Self {
         let dialer = dialer.with_read_limit(READ_LIMIT);
         let rng = fastrand::Rng::with_seed(seed);
-        Self { dialer, host, address, port, starttls, server_name, rng }
+        let spoke_early = AtomicBool::new(false);
+        Self { dialer, host, address, port, starttls, server_name, rng, spoke_early }
     }
 
     /// Sends one hello on a connection of its own and reads what the peer says in clear.
@@ -76,13 +80,27 @@ impl<'a> Line<'a> {
         let patience: Duration = 2 * self.dialer.read_timeout();
         let give_up = self.dialer.deadline().min(Instant::now() + patience);
         if let Some(protocol) = self.starttls {
-            let name = self.host.to_string();
-            match timeout_at(give_up, upgrade(&mut connection, protocol, &name)).await {
-                Ok(upgraded) => upgraded?,
+            let upgrade = upgrade(&mut connection, self.dialogue(protocol));
+            match timeout_at(give_up, upgrade).await {
+                Ok(upgraded) => {
+                    let early = !upgraded?.behind().is_empty();
+                    self.spoke_early.fetch_or(early, Ordering::Relaxed);
+                }
                 Err(_) => return Err(Outcome::Timeout),
             }
         }
         Ok((connection, give_up))
+    }
+
+    /// The dialogue that comes before the handshake; `to` the name that the peer is known by.
+    pub(super) fn dialogue(&self, protocol: StartTls) -> Dialogue {
+        let host = self.host.to_string();
+        Dialogue::new(protocol, self.server_name.unwrap_or(&host))
+    }
+
+    /// Whether the peer sent words in clear behind its go-ahead, on any connection so far.
+    pub(super) fn spoke_early(&self) -> bool {
+        self.spoke_early.load(Ordering::Relaxed)
     }
 
     /// How long a single read may wait.
@@ -120,17 +138,16 @@ pub(super) fn ending_of(error: &std::io::Error) -> Ending {
     }
 }
 
-async fn upgrade(
+/// Holds the dialogue up to the peer's go-ahead.
+pub(super) async fn upgrade(
     connection: &mut Connection,
-    protocol: StartTls,
-    host: &str,
-) -> Result<(), Outcome> {
+    mut dialogue: Dialogue,
+) -> Result<Dialogue, Outcome> {
     let failed = |error: std::io::Error| match ending_of(&error) {
         Ending::Cut(Unknown { reason: Reason::Timeout, .. }) => Outcome::Timeout,
         Ending::Cut(unknown) => Outcome::Unreached(unknown),
         _ => Outcome::Closed,
     };
-    let mut dialogue = Dialogue::new(protocol, host);
     connection.write_all(&dialogue.opening()).await.map_err(failed)?;
     let mut buffer = [0; 1024];
     loop {
@@ -141,13 +158,14 @@ async fn upgrade(
         match dialogue.feed(&buffer[..count]) {
             Step::More => {}
             Step::NotOffered => return Err(Outcome::NotUpgraded),
-            Step::Ready => return Ok(()),
+            Step::Ready => return Ok(dialogue),
             Step::Send(bytes) => connection.write_all(&bytes).await.map_err(failed)?,
             Step::SendThenReady(bytes) => {
-                return connection.write_all(&bytes).await.map_err(failed);
+                connection.write_all(&bytes).await.map_err(failed)?;
+                return Ok(dialogue);
             }
             Step::Broken(how) => {
-                let how = format!("the {} dialogue broke off: {how}", protocol.name());
+                let how = format!("the {} dialogue broke off: {how}", dialogue.protocol().name());
                 return Err(Outcome::Unreached(Unknown::new(Reason::TlsError, how)));
             }
         }

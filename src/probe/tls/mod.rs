@@ -9,6 +9,7 @@
 
 mod board;
 mod certificates;
+mod client;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod glimpse;
