@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::probe::dial::{Connection, Dialer, of_io};
 use crate::sample::{Reason, Unknown};
@@ -16,6 +16,9 @@ use super::hello::HelloSpec;
 use super::outcome::{Ending, Outcome};
 use super::reader::FlightReader;
 use super::starttls::{Dialogue, Step};
+
+/// Long enough that the peer has read the first part of a split hello before the second comes.
+const BETWEEN_SEGMENTS: Duration = Duration::from_millis(20);
 
 /// Bytes one connection may bring: more than any honest flight holds.
 const READ_LIMIT: usize = 256 * 1024;
@@ -51,14 +54,18 @@ impl<'a> Line<'a> {
     }
 
     /// Sends one hello on a connection of its own and reads what the peer says in clear.
-    pub(super) async fn ask(&mut self, spec: HelloSpec) -> Outcome {
+    pub(super) async fn ask(&mut self, spec: &HelloSpec) -> Outcome {
         let (mut connection, give_up) = match self.open().await {
             Ok(open) => open,
             Err(outcome) => return outcome,
         };
         let hello = spec.encode(self.server_name, &mut self.rng);
         let mut reader = FlightReader::new(spec.ceiling);
-        let ending = match timeout_at(give_up, converse(&mut connection, &hello, &mut reader)).await
+        let parts = match spec.split_at {
+            Some(at) if at < hello.len() => hello.split_at(at),
+            _ => (&hello[..], &[][..]),
+        };
+        let ending = match timeout_at(give_up, converse(&mut connection, parts, &mut reader)).await
         {
             Ok(ending) => ending,
             Err(_) => Ending::Cut(Reason::Timeout.into()),
@@ -109,9 +116,17 @@ impl<'a> Line<'a> {
     }
 }
 
-async fn converse(connection: &mut Connection, hello: &[u8], reader: &mut FlightReader) -> Ending {
+async fn converse(
+    connection: &mut Connection,
+    (first, second): (&[u8], &[u8]),
+    reader: &mut FlightReader,
+) -> Ending {
     // A peer that has already answered and closed is still to be read.
-    let sent = connection.write_all(hello).await;
+    let mut sent = connection.write_all(first).await;
+    if sent.is_ok() && !second.is_empty() {
+        sleep(BETWEEN_SEGMENTS).await;
+        sent = connection.write_all(second).await;
+    }
     let mut buffer = [0; 4096];
     loop {
         match connection.read(&mut buffer).await {

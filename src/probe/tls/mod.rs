@@ -21,6 +21,7 @@ mod names;
 mod outcome;
 mod reader;
 mod report;
+mod shares;
 mod starttls;
 mod suites;
 #[cfg(test)]

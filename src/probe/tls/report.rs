@@ -92,8 +92,7 @@ fn witnesses(facts: &mut Measurements, seen: &Seen) {
     let shaken =
         real.version.map(|version| (version, real.suite, real.served.certificates.first()));
     let answered = seen.board.answers.iter().map(|answer| {
-        let suite = answer.hello.as_ref().map(|hello| hello.suite);
-        (answer.version, suite, answer.certificates.iter().flatten().next())
+        (answer.version, answer.suite(), answer.certificates.iter().flatten().next())
     });
     let mut of_version: BTreeMap<&str, String> = BTreeMap::new();
     for (version, suite, leaf) in answered.chain(shaken) {
@@ -117,11 +116,9 @@ fn choices(facts: &mut Measurements, seen: &Seen) {
         schemes.add(version, real.scheme.map(names::scheme));
     }
     for answer in &seen.board.answers {
-        let exchange = &answer.key_exchange;
-        let group = answer.hello.as_ref().and_then(|hello| hello.group).or(exchange.group);
-        suites.add(answer.version, answer.hello.as_ref().map(|hello| suites::name(hello.suite)));
-        groups.add(answer.version, group.map(names::group));
-        schemes.add(answer.version, exchange.scheme.map(names::scheme));
+        suites.add(answer.version, answer.suite().map(suites::name));
+        groups.add(answer.version, answer.group().map(names::group));
+        schemes.add(answer.version, answer.key_exchange.scheme.map(names::scheme));
         for cipher in answer.ssl2.iter().flat_map(|hello| &hello.ciphers) {
             suites.add(answer.version, ssl2_cipher(*cipher));
         }
