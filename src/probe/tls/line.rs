@@ -75,17 +75,7 @@ impl<'a> Line<'a> {
 
     /// A connection ready for a handshake, and when to give it up. The error is what became of it.
     pub(super) async fn open(&self) -> Result<(Connection, Instant), Outcome> {
-        if Instant::now() >= self.dialer.deadline() {
-            return Err(Outcome::Timeout);
-        }
-        let mut connection = self
-            .dialer
-            .connect(self.host, self.address, self.port)
-            .await
-            .map_err(|error| Outcome::Unreached(error.unknown()))?;
-        // A peer may be slow in each answer, but one connection does not eat the whole budget.
-        let patience: Duration = 2 * self.dialer.read_timeout();
-        let give_up = self.dialer.deadline().min(Instant::now() + patience);
+        let (mut connection, give_up) = self.dial().await?;
         if let Some(protocol) = self.starttls {
             let upgrade = upgrade(&mut connection, self.dialogue(protocol));
             match timeout_at(give_up, upgrade).await {
@@ -97,6 +87,21 @@ impl<'a> Line<'a> {
             }
         }
         Ok((connection, give_up))
+    }
+
+    /// The same, with the dialogue still to be held.
+    pub(super) async fn dial(&self) -> Result<(Connection, Instant), Outcome> {
+        if Instant::now() >= self.dialer.deadline() {
+            return Err(Outcome::Timeout);
+        }
+        let connection = self
+            .dialer
+            .connect(self.host, self.address, self.port)
+            .await
+            .map_err(|error| Outcome::Unreached(error.unknown()))?;
+        // A peer may be slow in each answer, but one connection does not eat the whole budget.
+        let patience: Duration = 2 * self.dialer.read_timeout();
+        Ok((connection, self.dialer.deadline().min(Instant::now() + patience)))
     }
 
     /// The dialogue that comes before the handshake; `to` the name that the peer is known by.

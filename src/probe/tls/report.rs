@@ -12,6 +12,7 @@ use crate::sample::{Measurements, Path, Reason, Unknown};
 
 use super::board::Presence;
 use super::certificates::{self, Judged};
+use super::features::{self, Features};
 use super::handshake::Handshake;
 use super::hello::ssl2_cipher;
 use super::names;
@@ -31,6 +32,8 @@ pub(super) struct Frame<'a> {
     pub(super) upgrades: bool,
     /// Whether application protocols were offered.
     pub(super) offered_alpn: bool,
+    /// What was asked beside versions and suites.
+    pub(super) features: &'a Features,
 }
 
 /// The measurements, or why there are none.
@@ -57,8 +60,10 @@ pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unk
     witnesses(&mut facts, seen);
     choices(&mut facts, seen);
     negotiated(&mut facts, &seen.handshake, frame.offered_alpn);
-    extensions(&mut facts, seen);
+    compression(&mut facts, seen);
     client_auth(&mut facts, seen);
+    features::negotiable(&mut facts, &seen.handshake);
+    features::state(&mut facts, seen, frame.features);
     certificates(&mut facts, seen, frame);
     vulnerabilities(&mut facts, seen);
     unasked(&mut facts);
@@ -193,38 +198,12 @@ pub(super) fn negotiated(facts: &mut Measurements, real: &Handshake, offered_alp
     }
 }
 
-/// What ServerHellos below TLS 1.3 carry. TLS 1.3 has none of it.
-fn extensions(facts: &mut Measurements, seen: &Seen) {
-    let hellos: Vec<_> = seen
-        .board
-        .answers
-        .iter()
-        .filter(|answer| (Version::Tls10..Version::Tls13).contains(&answer.version))
-        .filter_map(|answer| answer.hello.as_ref())
-        .collect();
+/// The only compression that hellos offer.
+fn compression(facts: &mut Measurements, seen: &Seen) {
     let only_tls13 = Version::Tls12
         .and_below()
         .chain([Version::Ssl2])
         .all(|version| seen.board.presence(version) == Presence::Absent);
-    let why = if only_tls13 { Reason::NotApplicable } else { Reason::NotObserved };
-    for (key, number) in
-        [("secure_renegotiation", 65281), ("extended_master_secret", 23), ("session_tickets", 35)]
-    {
-        match hellos.is_empty() {
-            // TLS 1.3 has tickets, though not in its ServerHello.
-            true if key == "session_tickets" => facts.set_unknown(key, Reason::NotObserved),
-            true => facts.set_unknown(key, why),
-            // Every answer must have it; one without is the weak spot.
-            false => facts.set(key, hellos.iter().all(|hello| hello.has(number))),
-        }
-    }
-    // RFC 7366 §3: answered with CBC suites only.
-    let cbc: Vec<_> =
-        hellos.iter().filter(|hello| suites::name(hello.suite).contains("_CBC_")).collect();
-    match cbc.is_empty() {
-        true => facts.set_unknown("encrypt_then_mac", why),
-        false => facts.set("encrypt_then_mac", cbc.iter().all(|hello| hello.has(22))),
-    }
     let clear: Vec<_> = seen
         .board
         .answers
@@ -292,10 +271,12 @@ fn why_no_certificate(seen: &Seen) -> Unknown {
 /// Every top-level fact of the probe.
 const KEYS: &[&str] = &[
     "alpn",
+    "certificate_compression",
     "certificates",
     "chain",
     "cipher_suites",
     "client_auth",
+    "client_auth_authorities",
     "client_renegotiation",
     "compression",
     "configurations",
@@ -306,14 +287,18 @@ const KEYS: &[&str] = &[
     "fallback_scsv",
     "groups",
     "handshake_seconds",
+    "intolerances",
     "negotiated",
     "ocsp_staple",
+    "resumption",
     "secure_renegotiation",
     "server_order",
     "session_tickets",
     "signature_schemes",
     "starttls",
+    "starttls_injection",
     "versions",
     "vulnerabilities",
+    "without_sni",
     "witnesses",
 ];
