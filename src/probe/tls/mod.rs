@@ -14,6 +14,7 @@ mod features;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod glimpse;
+mod grade;
 mod handshake;
 mod hello;
 mod line;

@@ -13,6 +13,7 @@ use crate::sample::{Measurements, Path, Reason, Unknown};
 use super::board::Presence;
 use super::certificates::{self, Judged};
 use super::features::{self, Features};
+use super::grade;
 use super::handshake::Handshake;
 use super::hello::ssl2_cipher;
 use super::names;
@@ -66,6 +67,7 @@ pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unk
     features::state(&mut facts, seen, frame.features);
     certificates(&mut facts, seen, frame);
     vulnerabilities(&mut facts, seen);
+    grade::state(&mut facts);
     unasked(&mut facts);
     Ok(facts)
 }
@@ -285,11 +287,14 @@ const KEYS: &[&str] = &[
     "encrypt_then_mac",
     "extended_master_secret",
     "fallback_scsv",
+    "grade",
+    "grade_reasons",
     "groups",
     "handshake_seconds",
     "intolerances",
     "negotiated",
     "ocsp_staple",
+    "post_quantum",
     "resumption",
     "secure_renegotiation",
     "server_order",

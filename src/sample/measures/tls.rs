@@ -206,6 +206,18 @@ pub(super) const MEASURES: &[Measure] = &[
         .unit(Unit::Bytes)
         .unpromised(),
     Measure::new(
+        "tls.post_quantum",
+        Kind::Text,
+        "preferred (a current client gets it), offered or absent.",
+    ),
+    Measure::new(
+        "tls.grade",
+        Kind::Text,
+        "The letter of the SSL Server Rating Guide 2009r: A, A-, B … F, T (not trusted), M (name mismatch).",
+    )
+    .unpromised(),
+    Measure::new("tls.grade_reasons", Kind::Set, "What the letter hangs on.").unpromised(),
+    Measure::new(
         "tls.vulnerabilities",
         Kind::MapOf(&Kind::Bool),
         "What follows from the rest or was asked for.",
