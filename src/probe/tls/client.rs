@@ -176,17 +176,22 @@ impl Session {
         matches!(heard, Ok(Err(Failure::Refused(_))))
     }
 
-    /// Listens until the peer has no more to say; `false` if that took too long.
-    pub(super) async fn hear_out(&mut self, patience: Duration) -> bool {
+    /// Listens until the peer has no more to say, or enough was heard; `false` if that took too long.
+    pub(super) async fn hear_out(
+        &mut self,
+        patience: Duration,
+        is_enough: impl Fn() -> bool,
+    ) -> bool {
         let until = self.give_up.min(Instant::now() + patience);
         let end = timeout_at(until, async {
-            loop {
+            while !is_enough() {
                 if let Err(failure) = receive(&mut self.tls, &mut self.connection).await {
-                    return failure;
+                    return Some(failure);
                 }
             }
+            None
         });
-        matches!(end.await, Ok(Failure::Closed | Failure::Refused(_)))
+        matches!(end.await, Ok(None | Some(Failure::Closed | Failure::Refused(_))))
     }
 
     /// Sends words inside.

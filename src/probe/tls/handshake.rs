@@ -13,6 +13,7 @@ use crate::probe::trust::{Served, Witness};
 use crate::sample::{Reason, Unknown};
 
 use super::client::{Client, Tickets};
+use super::explain;
 use super::names::Kinds;
 use super::wire::{Version, alert_name};
 
@@ -88,17 +89,41 @@ pub(super) async fn shake(
     patience: Duration,
 ) -> Handshake {
     match Client::new(offer, &[&TLS13, &TLS12]) {
-        Ok(client) => shake_as(&Arc::new(client), connection, give_up, patience).await,
+        Ok(client) => shake_for_tickets(&Arc::new(client), connection, give_up, patience).await,
         Err(error) => Handshake { failure: Some(local(&error)), ..Handshake::default() },
     }
 }
 
-/// The same by a client that may have been there before.
+/// The same by this client, which waits a moment for what it can come back with.
+pub(super) async fn shake_for_tickets(
+    client: &Arc<Client>,
+    connection: Connection,
+    give_up: Instant,
+    patience: Duration,
+) -> Handshake {
+    let handshake = meet(client, connection, give_up, patience, true).await;
+    explain::shook(&handshake);
+    handshake
+}
+
+/// The same by a client that may have been there before, and waits for no ticket.
 pub(super) async fn shake_as(
     client: &Arc<Client>,
     connection: Connection,
     give_up: Instant,
     patience: Duration,
+) -> Handshake {
+    let handshake = meet(client, connection, give_up, patience, false).await;
+    explain::shook(&handshake);
+    handshake
+}
+
+async fn meet(
+    client: &Arc<Client>,
+    connection: Connection,
+    give_up: Instant,
+    patience: Duration,
+    is_for_tickets: bool,
 ) -> Handshake {
     let started = Instant::now();
     let mut session = match client.begin(connection, give_up) {
@@ -119,7 +144,7 @@ pub(super) async fn shake_as(
         // Below TLS 1.3 a ticket is a part of the handshake; there it comes behind it.
         let is_over = !is_tls13 || {
             let a_while = (4 * handshake.duration).max(TICKETS_COME_WITHIN).min(patience);
-            session.hear_out(a_while).await
+            is_for_tickets && session.hear_out(a_while, || client.tickets().count > 0).await
         };
         handshake.tickets = client.tickets();
         handshake.tickets.is_all = is_over && !handshake.insisted;
@@ -151,4 +176,4 @@ pub(in crate::probe) fn collect(tls: &ClientConnection, witness: &Witness) -> Ha
 }
 
 /// A server sends its tickets at once; on a slow way the handshake's own time says how long that is.
-const TICKETS_COME_WITHIN: Duration = Duration::from_millis(250);
+const TICKETS_COME_WITHIN: Duration = Duration::from_millis(100);

@@ -12,6 +12,7 @@ use crate::probe::dial::{Connection, Dialer, of_io};
 use crate::sample::{Reason, Unknown};
 use crate::target::{Host, StartTls};
 
+use super::explain;
 use super::hello::HelloSpec;
 use super::outcome::{Ending, Outcome};
 use super::reader::FlightReader;
@@ -60,6 +61,7 @@ impl<'a> Line<'a> {
             Err(outcome) => return outcome,
         };
         let hello = spec.encode(self.server_name, &mut self.rng);
+        explain::sent(spec, self.server_name, &hello);
         let mut reader = FlightReader::new(spec.ceiling);
         let parts = match spec.split_at {
             Some(at) if at < hello.len() => hello.split_at(at),
@@ -70,7 +72,9 @@ impl<'a> Line<'a> {
             Ok(ending) => ending,
             Err(_) => Ending::Cut(Reason::Timeout.into()),
         };
-        Outcome::of(spec, reader.into_flight(), ending)
+        let outcome = Outcome::of(spec, reader.into_flight(), ending);
+        explain::got(&outcome);
+        outcome
     }
 
     /// A connection ready for a handshake, and when to give it up. The error is what became of it.

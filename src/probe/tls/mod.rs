@@ -10,6 +10,7 @@
 mod board;
 mod certificates;
 mod client;
+pub mod explain;
 mod features;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -17,12 +18,14 @@ mod glimpse;
 mod grade;
 mod handshake;
 mod hello;
+mod intrusive;
 mod line;
 mod messages;
 mod names;
 mod outcome;
 mod reader;
 mod report;
+mod session;
 mod shares;
 mod starttls;
 mod suites;
@@ -68,8 +71,15 @@ pub async fn run(job: Job) -> Run {
     };
     // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
     let seen = walk(line(job.seed), alpn, server_name).boxed().await;
-    let known = Known { seen: &seen, server_name, alpn, starttls: endpoint.starttls() };
-    let features = features::ask(&mut line(!job.seed), known).boxed().await;
+    let known = Known {
+        seen: &seen,
+        server_name,
+        alpn,
+        starttls: endpoint.starttls(),
+        intrusive: target.settings.intrusive,
+        seed: !job.seed,
+    };
+    let features = features::ask(&mut line(known.seed), known).boxed().await;
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,

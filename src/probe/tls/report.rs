@@ -66,7 +66,7 @@ pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unk
     features::negotiable(&mut facts, &seen.handshake);
     features::state(&mut facts, seen, frame.features);
     certificates(&mut facts, seen, frame);
-    vulnerabilities(&mut facts, seen);
+    vulnerabilities(&mut facts, seen, frame.features.tried.as_ref());
     grade::state(&mut facts);
     unasked(&mut facts);
     Ok(facts)

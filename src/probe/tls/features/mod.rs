@@ -12,10 +12,13 @@ mod tolerance;
 
 use std::collections::BTreeMap;
 
+use futures_util::FutureExt;
+
 use crate::sample::{Reason, Unknown};
 use crate::target::StartTls;
 
 use super::board::Presence;
+use super::intrusive::{Tried, try_all};
 use super::line::Line;
 use super::walk::Seen;
 use super::wire::Version;
@@ -33,6 +36,9 @@ pub(super) struct Known<'a> {
     pub(super) server_name: Option<&'a str>,
     pub(super) alpn: &'a [&'a [u8]],
     pub(super) starttls: Option<StartTls>,
+    /// Whether checks that alarm an IDS are allowed.
+    pub(super) intrusive: bool,
+    pub(super) seed: u64,
 }
 
 /// What the questions brought; `None` where there was no question.
@@ -51,6 +57,8 @@ pub(super) struct Features {
     pub(super) smuggled: Option<Fact<bool>>,
     /// Whether the peer sent words in clear behind its go-ahead.
     pub(super) spoke_early: bool,
+    /// What was tried with leave; nothing without it.
+    pub(super) tried: Option<Tried>,
 }
 
 /// Asks what there is to ask of this peer.
@@ -66,23 +74,26 @@ pub(super) async fn ask(line: &mut Line<'_>, known: Known<'_>) -> Features {
     features.nameless = Some(nameless::ask(line, known).await);
     features.resumption = resumption::ask(line, known).await;
     features.certificate_compression = Some(compression::ask(line, known).await);
+    if known.intrusive {
+        features.tried = Some(try_all(line, known).boxed().await);
+    }
     features.spoke_early = line.spoke_early();
     features
 }
 
 impl Known<'_> {
     /// The versions known to be there among SSLv3 and newer, newest first.
-    fn offered(&self) -> impl Iterator<Item = Version> {
+    pub(super) fn offered(&self) -> impl Iterator<Item = Version> {
         Version::Tls13.and_below().filter(|&version| self.seen.board.is_offered(version))
     }
 
     /// The newest version that shows its certificate in clear.
-    fn newest_clear(&self) -> Option<Version> {
+    pub(super) fn newest_clear(&self) -> Option<Version> {
         self.offered().find(|&version| version < Version::Tls13)
     }
 
     /// Whether the version is there; the error is why nobody knows.
-    fn has(&self, version: Version) -> Fact<bool> {
+    pub(super) fn has(&self, version: Version) -> Fact<bool> {
         match self.seen.board.presence(version) {
             Presence::Offered => Ok(true),
             Presence::Absent => Ok(false),
@@ -91,7 +102,7 @@ impl Known<'_> {
     }
 
     /// Ok where one of these versions is there; else why the question could not be put.
-    fn any_of(&self, versions: &[Version]) -> Fact<()> {
+    pub(super) fn any_of(&self, versions: &[Version]) -> Fact<()> {
         let mut why = Unknown::from(Reason::NotApplicable);
         for &version in versions {
             match self.has(version) {

@@ -10,7 +10,7 @@ use rustls::version::TLS12;
 use crate::sample::{Reason, Unknown};
 
 use super::super::client::Client;
-use super::super::handshake::{Handshake, Offer, shake_as};
+use super::super::handshake::{Handshake, Offer, shake_as, shake_for_tickets};
 use super::super::line::Line;
 use super::super::names::Kinds;
 use super::super::wire::Version;
@@ -39,7 +39,9 @@ async fn both(
     let client = Client::new(&offer, &[version])
         .map_err(|error| Unknown::new(Reason::LocalError, error.to_string()))?;
     let client = Arc::new(client);
-    let first = meet(line, &client).await?;
+    let (connection, give_up) = line.open().await.map_err(|outcome| outcome.unknown())?;
+    let patience = line.read_timeout();
+    let first = shake_for_tickets(&client, connection, give_up, patience).await;
     match &first.failure {
         Some(failure) => Err(failure.unknown()),
         None => come_back(line, &client, &first).await,

@@ -24,6 +24,14 @@ pub(in crate::probe::tls) fn state(facts: &mut Measurements, seen: &Seen, featur
     };
     let json = |fact: &Option<Fact<bool>>| fact.clone().map(|fact| fact.map(Value::Bool));
     set("encrypt_then_mac", json(&features.encrypt_then_mac));
+    let renegotiation = features.tried.as_ref().map(|tried| tried.renegotiation.clone());
+    set(
+        "client_renegotiation",
+        match renegotiation {
+            Some(fact) => fact.map(|fact| fact.map(Value::Bool)),
+            None => Some(Err(Reason::OptIn.into())),
+        },
+    );
     set("fallback_scsv", json(&features.fallback_scsv));
     let compression = features.certificate_compression.clone();
     set("certificate_compression", compression.map(|fact| fact.map(|list| json!(list))));
