@@ -44,7 +44,8 @@ fn with_outcome(probe: ProbeKind, outcome: Outcome) -> Sample {
 /// Every shipped rule, as `standard` holds it or else another profile.
 pub(super) fn everything() -> Selection {
     static EVERYTHING: LazyLock<Selection> = LazyLock::new(|| {
-        let profiles = ["mozilla-modern-6.0", "owasp-headers", "strict", "standard"];
+        let profiles =
+            ["ncsc-nl", "pq", "mozilla-modern-6.0", "owasp-headers", "strict", "standard"];
         let profiles = profiles.map(str::to_owned);
         RuleSet::builtin().select(&profiles, &BTreeMap::new()).expect("a selection")
     });
@@ -92,6 +93,16 @@ tls-no-pq | {"versions": ["TLSv1.3"], "groups": {"TLSv1.3": ["X25519MLKEM768"]}}
 tls-compression | {"compression": []} | {"compression": ["DEFLATE"]} | DEFLATE
 tls-insecure-renegotiation | {"versions": ["TLSv1.2"], "secure_renegotiation": true} | {"versions": ["TLSv1.2"], "secure_renegotiation": false} |
 tls-no-extended-master-secret | {"versions": ["TLSv1.2"], "extended_master_secret": true} | {"versions": ["TLSv1.2"], "extended_master_secret": false} |
+tls-server-order | {"server_order": {"TLSv1.2": true}} | {"server_order": {"TLSv1.2": false}} | TLSv1.2
+tls-certificate-curve | {"certificates": [{"key_type": "ec", "key_bits": 384}]} | {"certificates": [{"key_type": "ec", "key_bits": 521}]} | ec
+tls-signature-not-recommended | {"certificates": [{"key_type": "ec", "signature_algorithm": "ecdsa-with-SHA256"}]} | {"certificates": [{"key_type": "ec", "signature_algorithm": "ED25519"}]} | ec
+tls-pq-not-preferred | {"post_quantum": "preferred"} | {"post_quantum": "offered"} |
+tls-client-renegotiation | {"client_renegotiation": false} | {"client_renegotiation": true} |
+tls-no-fallback-scsv | {"fallback_scsv": true} | {"fallback_scsv": false} |
+tls-intolerant | {"intolerances": []} | {"intolerances": ["split_hello"]} | split_hello
+tls-starttls-injection | {"starttls_injection": []} | {"starttls_injection": ["command"]} | command
+tls-starttls-missing | {"starttls": "offered"} | {"starttls": "not_offered"} |
+tls-grade | {"grade": "A-"} | {"grade": "B"} |
 tls-early-data | {"early_data": 0} | {"early_data": 16384} |
 tls-mixed-configurations | {"configurations": 1} | {"configurations": 2} |
 tls-heartbleed | {"vulnerabilities": {"heartbleed": false, "robot": true}} | {"vulnerabilities": {"heartbleed": true}} | heartbleed

@@ -61,7 +61,7 @@ pub(super) fn read_pack(file: &str, text: &str, shipped: bool) -> Pack {
 }
 
 /// The profiles that Secchi knows, and what each is for.
-pub(super) const PROFILES: [(&str, &str); 7] = [
+pub(super) const PROFILES: [(&str, &str); 12] = [
     ("baseline", "What is broken or dangerous on any estate."),
     (
         "standard",
@@ -70,7 +70,15 @@ pub(super) const PROFILES: [(&str, &str); 7] = [
     ("strict", "Everything that good practice asks."),
     ("mozilla-modern-6.0", "Mozilla's server side TLS guideline 6.0, modern."),
     ("mozilla-intermediate-6.0", "Mozilla's server side TLS guideline 6.0, intermediate."),
+    ("mozilla-intermediate-5.8", "Mozilla's server side TLS guideline 5.8, intermediate."),
     ("mozilla-intermediate-5.7", "Mozilla's server side TLS guideline 5.7, intermediate."),
+    ("mozilla-old-5.7", "Mozilla's server side TLS guideline 5.7 (and 5.8), old."),
+    (
+        "ncsc-nl",
+        "The Dutch NCSC's guidelines for TLS 2025-05: nothing to phase out or insufficient.",
+    ),
+    ("pci", "What PCI DSS 4.0.1 asks of encryption on open networks."),
+    ("pq", "Post-quantum readiness: hybrid key exchange preferred by every endpoint."),
     ("owasp-headers", "The OWASP Secure Headers Project's recommendations."),
 ];
 

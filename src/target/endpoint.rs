@@ -271,6 +271,7 @@ starttls! {
     Imap "imap" 143 "RFC 9051.";
     Irc "irc" 6667 "The IRCv3 tls extension.";
     Ldap "ldap" 389 "RFC 4511 §4.14.";
+    Lmtp "lmtp" 24 "RFC 2033 with RFC 3207.";
     Mysql "mysql" 3306 "The client/server protocol's SSLRequest.";
     Nntp "nntp" 119 "RFC 4642.";
     Pop3 "pop3" 110 "RFC 2595.";

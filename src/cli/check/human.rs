@@ -79,6 +79,8 @@ fn write_sample(out: &mut impl Write, sample: &Sample, verdict: Verdict) -> io::
     let style = verdict_style(verdict);
     let address = sample.address.map(|address| address.to_string()).unwrap_or_default();
     let facts = match &sample.outcome {
+        // Their rows follow.
+        Outcome::Measured(_) if sample.probe == ProbeKind::Tls => String::new(),
         Outcome::Measured(measurements) => facts(sample.probe, measurements),
         Outcome::Unknown(unknown) => unknown.to_string(),
     };
@@ -90,7 +92,11 @@ fn write_sample(out: &mut impl Write, sample: &Sample, verdict: Verdict) -> io::
         clean(&sample.target, 200),
         address,
         clean(&facts, 240),
-    )
+    )?;
+    match (sample.probe, sample.measurements()) {
+        (ProbeKind::Tls, Some(measurements)) => super::tls::write(out, measurements),
+        _ => Ok(()),
+    }
 }
 
 fn write_finding(out: &mut impl Write, finding: &Finding) -> io::Result<()> {
@@ -173,7 +179,7 @@ fn write_unknown(out: &mut impl Write, report: &Report) -> io::Result<()> {
 /// The few facts that a person looks for first.
 fn facts(probe: ProbeKind, m: &Measurements) -> String {
     let keys: &[&str] = match probe {
-        ProbeKind::Tls => &["versions", "negotiated", "chain"],
+        ProbeKind::Tls => &[],
         ProbeKind::Http => &["status", "hsts", "redirection"],
         ProbeKind::Ports => &["addresses"],
         ProbeKind::Dns => &["serials", "drift", "disagreement"],

@@ -10,6 +10,7 @@ mod place;
 mod report;
 mod round;
 mod sarif;
+mod tls;
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use ipnet::IpNet;
+use tracing_subscriber::EnvFilter;
 
 use self::asked::Asked;
 use self::baseline::Baseline;
@@ -28,6 +30,7 @@ use self::round::{Often, Round};
 use super::screen;
 use super::switches::{Switches, span};
 use crate::daemon::translate;
+use crate::probe::tls::explain::TARGET;
 use crate::sample::Severity;
 use crate::schedule::{Clock, SystemClock};
 use crate::target::{Endpoint, ProbeKind};
@@ -60,6 +63,9 @@ pub(super) struct Args {
     /// Which rules judge: baseline, standard, strict, or another profile (docs/rules.md)
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
+    /// Show every hello that is sent and what comes back, on standard error
+    #[arg(long)]
+    explain: bool,
     /// Samples of each target
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     samples: u32,
@@ -105,6 +111,9 @@ enum Format {
 }
 
 pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if args.explain {
+        explain();
+    }
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let asked = Asked::of(&args)?;
     let gate = Gate {
@@ -131,6 +140,20 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::from(status))
+}
+
+/// Shows what the tls probe says and hears.
+fn explain() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("{TARGET}=debug")))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_level(false)
+        .with_target(false)
+        .without_time()
+        .finish();
+    // Where someone else listens already, that one hears it.
+    let _ = tracing::subscriber::set_global_default(subscriber);
 }
 
 #[cfg(test)]

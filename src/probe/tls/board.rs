@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::sample::{Reason, Unknown};
 
-use super::hello::HelloSpec;
+use super::hello::{HelloSpec, Shares};
 use super::outcome::{Answer, Outcome, Weight};
-use super::suites::Breadth;
+use super::suites::{self, Breadth};
 use super::wire::Version;
 
 /// What is known of one version.
@@ -55,7 +55,7 @@ impl Board {
     /// Takes the outcome of the last attempt at one version.
     /// `and_below`: the hello's refusal speaks of every older version down to SSLv3 too, since a
     /// peer that had one would have chosen it (RFC 5246 §E.1).
-    pub(super) fn learn(&mut self, spec: HelloSpec, last: &Outcome, and_below: bool) {
+    pub(super) fn learn(&mut self, spec: &HelloSpec, last: &Outcome, and_below: bool) {
         let asked = spec.ceiling;
         if let Some(answer) = last.answer() {
             self.accept(spec, answer.clone());
@@ -77,15 +77,15 @@ impl Board {
     }
 
     /// Takes an answer: its version is there, and what lies between it and the ceiling is not.
-    fn accept(&mut self, spec: HelloSpec, answer: Answer) {
+    fn accept(&mut self, spec: &HelloSpec, answer: Answer) {
         for version in spec.ceiling.and_below().take_while(|&v| v > answer.version) {
             self.state(version, Presence::Absent);
         }
         self.offer(answer.version);
         if spec.ceiling != Version::Ssl2
-            && self.control.is_none_or(|c| c.breadth == Breadth::Common)
+            && self.control.as_ref().is_none_or(|control| breadth(control) == Breadth::Common)
         {
-            self.control = Some(spec);
+            self.control = Some(spec.clone());
         }
         self.answers.push(answer);
     }
@@ -127,7 +127,7 @@ impl Board {
         let rank = |outcome: &Outcome| match outcome {
             Outcome::NotTls(_) => 6,
             Outcome::Refused(_) => 5,
-            Outcome::Illegal(_) => 4,
+            Outcome::Illegal(..) => 4,
             Outcome::Closed => 3,
             Outcome::Timeout => 2,
             _ => 1,
@@ -174,12 +174,12 @@ impl Board {
 
     /// The long hello to try once more before doubts are settled.
     pub(super) fn suspected(&self) -> Option<HelloSpec> {
-        if self.has_doubts() { self.suspect } else { None }
+        if self.has_doubts() { self.suspect.clone() } else { None }
     }
 
     /// Takes the outcome of the second try: an answer shows that the first was turned away by
     /// chance.
-    pub(super) fn cleared(&mut self, spec: HelloSpec, outcome: &Outcome) {
+    pub(super) fn cleared(&mut self, spec: &HelloSpec, outcome: &Outcome) {
         self.suspect = None;
         self.is_flaky |= outcome.is_settled(spec.ceiling);
     }
@@ -194,19 +194,19 @@ impl Board {
     pub(super) fn control(&self) -> Option<HelloSpec> {
         let tls13 = HelloSpec::new(Version::Tls13, Breadth::Every);
         let untried = self.is_offered(Version::Tls13).then_some(tls13);
-        if self.has_doubts() { self.control.or(untried) } else { None }
+        if self.has_doubts() { self.control.clone().or(untried) } else { None }
     }
 
     /// The hellos whose refusal is in doubt, in the control's breadth: a length that the control
     /// does not have would prove nothing.
     pub(super) fn doubtful(&self) -> Vec<HelloSpec> {
-        let breadth = self.control.map_or(Breadth::Common, |control| control.breadth);
+        let breadth = self.control.as_ref().map_or(Breadth::Common, breadth);
         self.doubts.iter().map(|doubt| HelloSpec::new(doubt.asked, breadth)).collect()
     }
 
     /// Takes the repeat of a doubtful hello. Anything but the same again ends the doubt: what was
     /// learnt instead stands.
-    pub(super) fn repeated(&mut self, spec: HelloSpec, outcome: &Outcome) {
+    pub(super) fn repeated(&mut self, spec: &HelloSpec, outcome: &Outcome) {
         let Some(at) = self.doubts.iter().position(|doubt| doubt.asked == spec.ceiling) else {
             return;
         };
@@ -263,6 +263,14 @@ pub(super) const REPEATS: usize = 2;
 /// Controls to be accepted meanwhile.
 pub(super) const CONTROLS: usize = REPEATS + 1;
 
+/// Whether a hello has the long list or the short one; of TLS 1.3's there is one length only.
+fn breadth(spec: &HelloSpec) -> Breadth {
+    match spec.suites.len() > suites::COMMON_MAX || spec.shares == Shares::Empty {
+        true => Breadth::Every,
+        false => Breadth::Common,
+    }
+}
+
 fn covered(asked: Version, and_below: bool) -> Vec<Version> {
     if and_below { asked.and_below().collect() } else { vec![asked] }
 }
@@ -292,17 +300,17 @@ mod tests {
     /// TLS 1.2 is there; the capped hello is closed on twice.
     fn doubtful() -> Board {
         let mut board = Board::default();
-        board.learn(spec(Version::Tls12), &accepted(Version::Tls12), false);
-        board.learn(spec(Version::Tls11), &Outcome::Closed, true);
+        board.learn(&spec(Version::Tls12), &accepted(Version::Tls12), false);
+        board.learn(&spec(Version::Tls11), &Outcome::Closed, true);
         board
     }
 
     #[test]
     fn a_refusal_is_an_absence_at_once_and_speaks_for_what_is_older() {
         let mut board = Board::default();
-        board.learn(spec(Version::Tls12), &accepted(Version::Tls12), false);
+        board.learn(&spec(Version::Tls12), &accepted(Version::Tls12), false);
         assert!(board.speaks_newer_than(Version::Tls11));
-        board.learn(spec(Version::Tls11), &Outcome::Refused(70), true);
+        board.learn(&spec(Version::Tls11), &Outcome::Refused(70), true);
         for version in [Version::Tls11, Version::Tls10, Version::Ssl3] {
             assert_eq!(board.presence(version), Presence::Absent);
         }
@@ -318,7 +326,7 @@ mod tests {
         let mut hasty = board.clone();
         for _ in 0..REPEATS {
             board.controlled(&accepted(Version::Tls12));
-            board.repeated(spec(Version::Tls11), &Outcome::Closed);
+            board.repeated(&spec(Version::Tls11), &Outcome::Closed);
         }
         board.controlled(&accepted(Version::Tls12));
         board.settle();
@@ -332,7 +340,7 @@ mod tests {
     fn a_control_that_fails_leaves_every_doubt_unknown() {
         let mut board = doubtful();
         board.controlled(&Outcome::Closed);
-        board.repeated(spec(Version::Tls11), &Outcome::Closed);
+        board.repeated(&spec(Version::Tls11), &Outcome::Closed);
         board.settle();
         assert_eq!(board.presence(Version::Tls11), Presence::Unknown(Reason::Reset.into()));
     }
@@ -340,8 +348,8 @@ mod tests {
     #[test]
     fn a_repeat_that_is_answered_is_believed_and_the_peer_no_longer() {
         let mut board = doubtful();
-        board.learn(spec(Version::Ssl2), &Outcome::Closed, false);
-        board.repeated(spec(Version::Tls11), &accepted(Version::Tls11));
+        board.learn(&spec(Version::Ssl2), &Outcome::Closed, false);
+        board.repeated(&spec(Version::Tls11), &accepted(Version::Tls11));
         board.settle();
         assert_eq!(board.presence(Version::Tls11), Presence::Offered);
         assert!(matches!(board.presence(Version::Ssl2), Presence::Unknown(_)));
@@ -350,7 +358,7 @@ mod tests {
     #[test]
     fn a_timeout_in_between_leaves_the_version_unknown() {
         let mut board = doubtful();
-        board.repeated(spec(Version::Tls11), &Outcome::Timeout);
+        board.repeated(&spec(Version::Tls11), &Outcome::Timeout);
         board.settle();
         assert_eq!(board.presence(Version::Tls11), Presence::Unknown(Reason::Timeout.into()));
     }
@@ -359,7 +367,7 @@ mod tests {
     fn a_downgrade_shows_what_lies_between_to_be_absent() {
         let mut board = Board::default();
         let Outcome::Accepted(answer) = accepted(Version::Tls10) else { unreachable!() };
-        board.learn(spec(Version::Tls12), &Outcome::Downgraded(answer), false);
+        board.learn(&spec(Version::Tls12), &Outcome::Downgraded(answer), false);
         assert_eq!(board.presence(Version::Tls12), Presence::Absent);
         assert_eq!(board.presence(Version::Tls11), Presence::Absent);
         assert_eq!(board.presence(Version::Tls10), Presence::Offered);
@@ -368,10 +376,10 @@ mod tests {
     #[test]
     fn a_peer_that_chokes_on_tls13_hellos_is_intolerant_not_without_it() {
         let mut board = doubtful();
-        board.learn(spec(Version::Tls13), &Outcome::Closed, false);
+        board.learn(&spec(Version::Tls13), &Outcome::Closed, false);
         for ceiling in [Version::Tls11, Version::Tls13].repeat(REPEATS) {
             board.controlled(&accepted(Version::Tls12));
-            board.repeated(spec(ceiling), &Outcome::Closed);
+            board.repeated(&spec(ceiling), &Outcome::Closed);
         }
         board.controlled(&accepted(Version::Tls12));
         let mut tolerant = board.clone();
@@ -387,7 +395,7 @@ mod tests {
     #[test]
     fn what_was_seen_is_never_called_absent_later() {
         let mut board = doubtful();
-        board.learn(spec(Version::Tls12), &Outcome::Refused(70), false);
+        board.learn(&spec(Version::Tls12), &Outcome::Refused(70), false);
         assert_eq!(board.presence(Version::Tls12), Presence::Offered);
         board.settle();
         assert!(matches!(board.presence(Version::Tls11), Presence::Unknown(_)));

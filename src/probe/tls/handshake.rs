@@ -4,18 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use rustls::{AlertDescription, ClientConnection, Error};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConnection, Error, HandshakeKind};
+use tokio::time::Instant;
 
 use crate::probe::dial::Connection;
 use crate::probe::trust::{Served, Witness};
 use crate::sample::{Reason, Unknown};
 
-use super::line::ending_of;
+use super::client::{Client, Tickets};
+use super::explain;
 use super::names::Kinds;
-use super::outcome::Ending;
 use super::wire::{Version, alert_name};
 
 /// What the handshake offers.
@@ -46,6 +45,14 @@ pub(in crate::probe) struct Handshake {
     pub(in crate::probe) is_forged: bool,
     /// How long it took, from the hello to the end.
     pub(in crate::probe) duration: Duration,
+    /// Whether an earlier session was taken up again.
+    pub(super) resumed: bool,
+    /// The tickets that came with it and with earlier ones of the same client.
+    pub(super) tickets: Tickets,
+    /// Whose client certificates the peer would take: DER of Name.
+    pub(super) authorities: Vec<Vec<u8>>,
+    /// Who shook hands, to come back with a ticket; only of a finished handshake.
+    pub(super) client: Option<Arc<Client>>,
     /// Why it was not finished.
     pub(super) failure: Option<Failure>,
 }
@@ -76,104 +83,79 @@ impl Failure {
 
 /// Shakes hands on an open connection and says goodbye.
 pub(super) async fn shake(
-    mut connection: Connection,
+    connection: Connection,
     offer: &Offer<'_>,
     give_up: Instant,
     patience: Duration,
 ) -> Handshake {
+    match Client::new(offer, &[&TLS13, &TLS12]) {
+        Ok(client) => shake_for_tickets(&Arc::new(client), connection, give_up, patience).await,
+        Err(error) => Handshake { failure: Some(local(&error)), ..Handshake::default() },
+    }
+}
+
+/// The same by this client, which waits a moment for what it can come back with.
+pub(super) async fn shake_for_tickets(
+    client: &Arc<Client>,
+    connection: Connection,
+    give_up: Instant,
+    patience: Duration,
+) -> Handshake {
+    let handshake = meet(client, connection, give_up, patience, true).await;
+    explain::shook(&handshake);
+    handshake
+}
+
+/// The same by a client that may have been there before, and waits for no ticket.
+pub(super) async fn shake_as(
+    client: &Arc<Client>,
+    connection: Connection,
+    give_up: Instant,
+    patience: Duration,
+) -> Handshake {
+    let handshake = meet(client, connection, give_up, patience, false).await;
+    explain::shook(&handshake);
+    handshake
+}
+
+async fn meet(
+    client: &Arc<Client>,
+    connection: Connection,
+    give_up: Instant,
+    patience: Duration,
+    is_for_tickets: bool,
+) -> Handshake {
     let started = Instant::now();
-    let witness = Witness::new(|scheme| offer.kinds.fits(scheme.into()));
-    let mut tls = match client(offer, &witness) {
-        Ok(tls) => tls,
-        Err(error) => {
-            let failure = Failure::Other(Unknown::new(Reason::LocalError, error.to_string()));
-            return Handshake { failure: Some(failure), ..Handshake::default() };
-        }
+    let mut session = match client.begin(connection, give_up) {
+        Ok(session) => session,
+        Err(error) => return Handshake { failure: Some(local(&error)), ..Handshake::default() },
     };
-    let failure = match timeout_at(give_up, drive(&mut tls, &mut connection)).await {
-        Ok(done) => done.err(),
-        Err(_) => Some(Failure::Other(Reason::Timeout.into())),
-    };
-    let mut handshake = collect(&tls, &witness);
+    let failure = session.shake().await.err();
+    let mut handshake = collect(session.tls(), client.witness());
     handshake.duration = started.elapsed();
     handshake.insisted = handshake.asked && matches!(failure, Some(Failure::Refused(_)));
     if failure.is_none() {
-        if handshake.asked && handshake.version == Some(Version::Tls13) {
-            let until = give_up.min(Instant::now() + patience);
-            handshake.insisted = is_thrown_out(&mut tls, &mut connection, until).await;
+        handshake.resumed = session.tls().handshake_kind() == Some(HandshakeKind::Resumed);
+        let is_tls13 = handshake.version == Some(Version::Tls13);
+        if handshake.asked && is_tls13 {
+            handshake.insisted = session.is_thrown_out(patience).await;
         }
-        tls.send_close_notify();
-        // The peer may be gone already; nothing hangs on the goodbye.
-        let _ = timeout_at(give_up, flush(&mut tls, &mut connection)).await;
+        session.close().await;
+        // Below TLS 1.3 a ticket is a part of the handshake; there it comes behind it.
+        let is_over = !is_tls13 || {
+            let a_while = (4 * handshake.duration).max(TICKETS_COME_WITHIN).min(patience);
+            is_for_tickets && session.hear_out(a_while, || client.tickets().count > 0).await
+        };
+        handshake.tickets = client.tickets();
+        handshake.tickets.is_all = is_over && !handshake.insisted;
+        handshake.client = Some(Arc::clone(client));
     }
     handshake.failure = failure;
     handshake
 }
 
-fn client(offer: &Offer<'_>, witness: &Arc<Witness>) -> Result<ClientConnection, Error> {
-    let mut config = witness.client(offer.alpn)?;
-    let name = offer.server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-    config.enable_sni = name.is_some();
-    // Without a name to send, any will do: nothing is checked against it.
-    let nobody = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
-    ClientConnection::new(Arc::new(config), name.unwrap_or(nobody))
-}
-
-async fn drive(tls: &mut ClientConnection, connection: &mut Connection) -> Result<(), Failure> {
-    loop {
-        flush(tls, connection).await?;
-        if !tls.is_handshaking() {
-            return Ok(());
-        }
-        if let Err(failure) = receive(tls, connection).await {
-            // Our alert tells the peer why, if it still listens.
-            let _ = flush(tls, connection).await;
-            return Err(failure);
-        }
-    }
-}
-
-/// In TLS 1.3 the client is done before the peer has judged its lack of a certificate.
-async fn is_thrown_out(
-    tls: &mut ClientConnection,
-    connection: &mut Connection,
-    until: Instant,
-) -> bool {
-    matches!(timeout_at(until, receive(tls, connection)).await, Ok(Err(Failure::Refused(_))))
-}
-
-async fn flush(tls: &mut ClientConnection, connection: &mut Connection) -> Result<(), Failure> {
-    let mut out = Vec::new();
-    while tls.wants_write() {
-        // Writing to memory does not fail.
-        let _ = tls.write_tls(&mut out);
-    }
-    connection.write_all(&out).await.map_err(|error| failure_of(&error))
-}
-
-async fn receive(tls: &mut ClientConnection, connection: &mut Connection) -> Result<(), Failure> {
-    let mut buffer = [0; 4096];
-    let count = connection.read(&mut buffer).await.map_err(|error| failure_of(&error))?;
-    if count == 0 {
-        return Err(Failure::Closed);
-    }
-    let mut unread = &buffer[..count];
-    while !unread.is_empty() {
-        tls.read_tls(&mut unread).map_err(|error| failure_of(&error))?;
-        tls.process_new_packets().map_err(|error| match error {
-            Error::AlertReceived(AlertDescription::CloseNotify) => Failure::Closed,
-            Error::AlertReceived(alert) => Failure::Refused(u8::from(alert)),
-            error => Failure::Other(Unknown::new(Reason::TlsError, error.to_string())),
-        })?;
-    }
-    Ok(())
-}
-
-fn failure_of(error: &std::io::Error) -> Failure {
-    match ending_of(error) {
-        Ending::Cut(unknown) => Failure::Other(unknown),
-        _ => Failure::Closed,
-    }
+fn local(error: &Error) -> Failure {
+    Failure::Other(Unknown::new(Reason::LocalError, error.to_string()))
 }
 
 /// What a handshake with this witness has come to so far.
@@ -187,7 +169,11 @@ pub(in crate::probe) fn collect(tls: &ClientConnection, witness: &Witness) -> Ha
         served: seen.served,
         scheme: seen.scheme,
         asked: seen.asked,
+        authorities: seen.authorities,
         is_forged: seen.is_forged,
         ..Handshake::default()
     }
 }
+
+/// A server sends its tickets at once; on a slow way the handshake's own time says how long that is.
+const TICKETS_COME_WITHIN: Duration = Duration::from_millis(100);

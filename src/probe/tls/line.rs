@@ -2,19 +2,24 @@
 //! each bounded in time.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::probe::dial::{Connection, Dialer, of_io};
 use crate::sample::{Reason, Unknown};
 use crate::target::{Host, StartTls};
 
+use super::explain;
 use super::hello::HelloSpec;
 use super::outcome::{Ending, Outcome};
 use super::reader::FlightReader;
 use super::starttls::{Dialogue, Step};
+
+/// Long enough that the peer has read the first part of a split hello before the second comes.
+const BETWEEN_SEGMENTS: Duration = Duration::from_millis(20);
 
 /// Bytes one connection may bring: more than any honest flight holds.
 const READ_LIMIT: usize = 256 * 1024;
@@ -29,6 +34,8 @@ pub(super) struct Line<'a> {
     starttls: Option<StartTls>,
     server_name: Option<&'a str>,
     rng: fastrand::Rng,
+    /// Whether the peer sent words in clear behind its go-ahead to STARTTLS.
+    spoke_early: AtomicBool,
 }
 
 impl<'a> Line<'a> {
@@ -43,46 +50,73 @@ impl<'a> Line<'a> {
     ) -> Self {
         let dialer = dialer.with_read_limit(READ_LIMIT);
         let rng = fastrand::Rng::with_seed(seed);
-        Self { dialer, host, address, port, starttls, server_name, rng }
+        let spoke_early = AtomicBool::new(false);
+        Self { dialer, host, address, port, starttls, server_name, rng, spoke_early }
     }
 
     /// Sends one hello on a connection of its own and reads what the peer says in clear.
-    pub(super) async fn ask(&mut self, spec: HelloSpec) -> Outcome {
+    pub(super) async fn ask(&mut self, spec: &HelloSpec) -> Outcome {
         let (mut connection, give_up) = match self.open().await {
             Ok(open) => open,
             Err(outcome) => return outcome,
         };
         let hello = spec.encode(self.server_name, &mut self.rng);
+        explain::sent(spec, self.server_name, &hello);
         let mut reader = FlightReader::new(spec.ceiling);
-        let ending = match timeout_at(give_up, converse(&mut connection, &hello, &mut reader)).await
+        let parts = match spec.split_at {
+            Some(at) if at < hello.len() => hello.split_at(at),
+            _ => (&hello[..], &[][..]),
+        };
+        let ending = match timeout_at(give_up, converse(&mut connection, parts, &mut reader)).await
         {
             Ok(ending) => ending,
             Err(_) => Ending::Cut(Reason::Timeout.into()),
         };
-        Outcome::of(spec, reader.into_flight(), ending)
+        let outcome = Outcome::of(spec, reader.into_flight(), ending);
+        explain::got(&outcome);
+        outcome
     }
 
     /// A connection ready for a handshake, and when to give it up. The error is what became of it.
     pub(super) async fn open(&self) -> Result<(Connection, Instant), Outcome> {
+        let (mut connection, give_up) = self.dial().await?;
+        if let Some(protocol) = self.starttls {
+            let upgrade = upgrade(&mut connection, self.dialogue(protocol));
+            match timeout_at(give_up, upgrade).await {
+                Ok(upgraded) => {
+                    let early = !upgraded?.behind().is_empty();
+                    self.spoke_early.fetch_or(early, Ordering::Relaxed);
+                }
+                Err(_) => return Err(Outcome::Timeout),
+            }
+        }
+        Ok((connection, give_up))
+    }
+
+    /// The same, with the dialogue still to be held.
+    pub(super) async fn dial(&self) -> Result<(Connection, Instant), Outcome> {
         if Instant::now() >= self.dialer.deadline() {
             return Err(Outcome::Timeout);
         }
-        let mut connection = self
+        let connection = self
             .dialer
             .connect(self.host, self.address, self.port)
             .await
             .map_err(|error| Outcome::Unreached(error.unknown()))?;
         // A peer may be slow in each answer, but one connection does not eat the whole budget.
         let patience: Duration = 2 * self.dialer.read_timeout();
-        let give_up = self.dialer.deadline().min(Instant::now() + patience);
-        if let Some(protocol) = self.starttls {
-            let name = self.host.to_string();
-            match timeout_at(give_up, upgrade(&mut connection, protocol, &name)).await {
-                Ok(upgraded) => upgraded?,
-                Err(_) => return Err(Outcome::Timeout),
-            }
-        }
-        Ok((connection, give_up))
+        Ok((connection, self.dialer.deadline().min(Instant::now() + patience)))
+    }
+
+    /// The dialogue that comes before the handshake; `to` the name that the peer is known by.
+    pub(super) fn dialogue(&self, protocol: StartTls) -> Dialogue {
+        let host = self.host.to_string();
+        Dialogue::new(protocol, self.server_name.unwrap_or(&host))
+    }
+
+    /// Whether the peer sent words in clear behind its go-ahead, on any connection so far.
+    pub(super) fn spoke_early(&self) -> bool {
+        self.spoke_early.load(Ordering::Relaxed)
     }
 
     /// How long a single read may wait.
@@ -91,9 +125,17 @@ impl<'a> Line<'a> {
     }
 }
 
-async fn converse(connection: &mut Connection, hello: &[u8], reader: &mut FlightReader) -> Ending {
+async fn converse(
+    connection: &mut Connection,
+    (first, second): (&[u8], &[u8]),
+    reader: &mut FlightReader,
+) -> Ending {
     // A peer that has already answered and closed is still to be read.
-    let sent = connection.write_all(hello).await;
+    let mut sent = connection.write_all(first).await;
+    if sent.is_ok() && !second.is_empty() {
+        sleep(BETWEEN_SEGMENTS).await;
+        sent = connection.write_all(second).await;
+    }
     let mut buffer = [0; 4096];
     loop {
         match connection.read(&mut buffer).await {
@@ -120,17 +162,16 @@ pub(super) fn ending_of(error: &std::io::Error) -> Ending {
     }
 }
 
-async fn upgrade(
+/// Holds the dialogue up to the peer's go-ahead.
+pub(super) async fn upgrade(
     connection: &mut Connection,
-    protocol: StartTls,
-    host: &str,
-) -> Result<(), Outcome> {
+    mut dialogue: Dialogue,
+) -> Result<Dialogue, Outcome> {
     let failed = |error: std::io::Error| match ending_of(&error) {
         Ending::Cut(Unknown { reason: Reason::Timeout, .. }) => Outcome::Timeout,
         Ending::Cut(unknown) => Outcome::Unreached(unknown),
         _ => Outcome::Closed,
     };
-    let mut dialogue = Dialogue::new(protocol, host);
     connection.write_all(&dialogue.opening()).await.map_err(failed)?;
     let mut buffer = [0; 1024];
     loop {
@@ -141,13 +182,14 @@ async fn upgrade(
         match dialogue.feed(&buffer[..count]) {
             Step::More => {}
             Step::NotOffered => return Err(Outcome::NotUpgraded),
-            Step::Ready => return Ok(()),
+            Step::Ready => return Ok(dialogue),
             Step::Send(bytes) => connection.write_all(&bytes).await.map_err(failed)?,
             Step::SendThenReady(bytes) => {
-                return connection.write_all(&bytes).await.map_err(failed);
+                connection.write_all(&bytes).await.map_err(failed)?;
+                return Ok(dialogue);
             }
             Step::Broken(how) => {
-                let how = format!("the {} dialogue broke off: {how}", protocol.name());
+                let how = format!("the {} dialogue broke off: {how}", dialogue.protocol().name());
                 return Err(Outcome::Unreached(Unknown::new(Reason::TlsError, how)));
             }
         }

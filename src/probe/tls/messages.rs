@@ -15,6 +15,12 @@ pub(super) struct ServerHello {
     pub(super) extensions: Vec<u16>,
     /// The group that a TLS 1.3 answer names.
     pub(super) group: Option<u16>,
+    /// The application protocol chosen; in TLS 1.3 it is encrypted.
+    pub(super) alpn: Option<Vec<u8>>,
+    /// The length of the session id: 0 where no session is kept or none is echoed.
+    pub(super) session: usize,
+    /// A HelloRetryRequest (RFC 8446 §4.1.4).
+    pub(super) is_retry: bool,
 }
 
 impl ServerHello {
@@ -22,8 +28,8 @@ impl ServerHello {
     pub(super) fn read(body: &[u8]) -> Option<Self> {
         let mut body = Cursor(body);
         let legacy = body.u16()?;
-        body.take(32)?;
-        body.vec8().filter(|session| session.len() <= 32)?;
+        let random = body.take(32)?;
+        let session = body.vec8().filter(|session| session.len() <= 32)?;
         let suite = body.u16()?;
         let compression = body.u8()?;
         let mut hello = Self {
@@ -32,6 +38,9 @@ impl ServerHello {
             deflate: compression == 1,
             extensions: Vec::new(),
             group: None,
+            alpn: None,
+            session: session.len(),
+            is_retry: random == RETRY,
         };
         if compression > 1 {
             return None;
@@ -48,6 +57,10 @@ impl ServerHello {
             let number = bytes.u16()?;
             let mut content = Cursor(bytes.vec16()?);
             match number {
+                16 => {
+                    let mut list = Cursor(content.vec16()?);
+                    self.alpn = Some(list.vec8()?.to_vec());
+                }
                 43 => self.version = Version::from_code(content.u16()?)?,
                 // A HelloRetryRequest names the group alone, a ServerHello also brings a share.
                 51 => self.group = Some(content.u16()?),
@@ -155,9 +168,33 @@ impl Ssl2Hello {
     }
 }
 
+/// SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
+#[rustfmt::skip]
+const RETRY: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+    0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
 const MAX_CERTIFICATES: usize = 64;
 
 const MAX_EXTENSIONS: usize = 64;
+
+/// A hello with nothing in it, for tests to fill.
+#[cfg(test)]
+impl Default for ServerHello {
+    fn default() -> Self {
+        Self {
+            version: Version::Tls12,
+            suite: 0,
+            deflate: false,
+            extensions: Vec::new(),
+            group: None,
+            alpn: None,
+            session: 0,
+            is_retry: false,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,17 +9,24 @@
 
 mod board;
 mod certificates;
+mod client;
+pub mod explain;
+mod features;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod glimpse;
+mod grade;
 mod handshake;
 mod hello;
+mod intrusive;
 mod line;
 mod messages;
 mod names;
 mod outcome;
 mod reader;
 mod report;
+mod session;
+mod shares;
 mod starttls;
 mod suites;
 #[cfg(test)]
@@ -36,6 +43,7 @@ use crate::target::{Host, Scheme};
 
 use super::trust::Anchors;
 use super::{Job, Observation, Run};
+use features::Known;
 use line::Line;
 use report::{Frame, measure};
 use walk::walk;
@@ -56,16 +64,22 @@ pub async fn run(job: Job) -> Run {
     // RFC 6066 §3: an address is never sent as a server name.
     let server_name = matches!(name.parse(), Ok(Host::Name(_))).then_some(name.as_str());
     let alpn = protocols(endpoint.scheme);
-    let line = Line::new(
-        job.dialer.clone(),
-        &endpoint.host,
-        (address, endpoint.port_or_default()),
-        endpoint.starttls(),
-        server_name,
-        job.seed,
-    );
+    let line = |seed| {
+        let to = (address, endpoint.port_or_default());
+        let dialer = job.dialer.clone();
+        Line::new(dialer, &endpoint.host, to, endpoint.starttls(), server_name, seed)
+    };
     // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
-    let seen = walk(line, alpn, server_name).boxed().await;
+    let seen = walk(line(job.seed), alpn, server_name).boxed().await;
+    let known = Known {
+        seen: &seen,
+        server_name,
+        alpn,
+        starttls: endpoint.starttls(),
+        intrusive: target.settings.intrusive,
+        seed: !job.seed,
+    };
+    let features = features::ask(&mut line(known.seed), known).boxed().await;
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,
@@ -73,6 +87,7 @@ pub async fn run(job: Job) -> Run {
         now: job.now,
         upgrades: endpoint.starttls().is_some(),
         offered_alpn: !alpn.is_empty(),
+        features: &features,
     };
     let outcome = match measure(&seen, frame) {
         Ok(measurements) => Outcome::Measured(measurements),

@@ -53,7 +53,12 @@ impl Kinds {
 
 /// The schemes of a hello capped at this version.
 pub(super) fn schemes_for(ceiling: Version, kinds: Kinds) -> Vec<u16> {
-    let legal: &[u16] = if ceiling == Version::Tls13 { &SCHEMES_13 } else { &SCHEMES_12 };
+    let legal: &[u16] = match ceiling {
+        Version::Tls13 => &SCHEMES_13,
+        Version::Tls12 => &SCHEMES_12,
+        // RFC 5246 §7.4.1.4.1 brought the extension.
+        _ => &[],
+    };
     legal.iter().copied().filter(|scheme| kinds.fits(*scheme)).collect()
 }
 

@@ -16,8 +16,8 @@ pub(super) enum Outcome {
     Closed,
     /// The peer chose an older version than asked for.
     Downgraded(Box<Answer>),
-    /// The peer answered against the rules, or with what was not offered.
-    Illegal(&'static str),
+    /// The peer answered against the rules, or chose what was not offered: then that choice.
+    Illegal(&'static str, Option<Box<Answer>>),
     /// The peer speaks something else: its first bytes.
     NotTls(String),
     /// STARTTLS was not offered.
@@ -58,22 +58,12 @@ pub(super) enum Ending {
 
 impl Outcome {
     /// Judges a flight by the hello that it answers.
-    pub(super) fn of(spec: HelloSpec, flight: Flight, ending: Ending) -> Self {
+    pub(super) fn of(spec: &HelloSpec, flight: Flight, ending: Ending) -> Self {
         let version = match (&flight.hello, &flight.ssl2) {
             (Some(hello), _) => hello.version,
             (None, Some(_)) => Version::Ssl2,
             (None, None) => return Self::without_hello(ending),
         };
-        let offered = match &flight.hello {
-            Some(hello) => spec.suites().contains(&hello.suite),
-            None => true,
-        };
-        if !offered {
-            return Self::Illegal("a suite that was not offered");
-        }
-        if version > spec.ceiling {
-            return Self::Illegal("a version that was not offered");
-        }
         let answer = Box::new(Answer {
             version,
             hello: flight.hello,
@@ -84,6 +74,9 @@ impl Outcome {
             asks_for_certificate: flight.asks_for_certificate,
             cut: ending.cut(),
         });
+        if let Some(stray) = answer.strays_from(spec) {
+            return Self::Illegal(stray, Some(answer));
+        }
         if version == spec.ceiling { Self::Accepted(answer) } else { Self::Downgraded(answer) }
     }
 
@@ -91,8 +84,8 @@ impl Outcome {
         match ending {
             Ending::Read(End::Alert(alert)) => Self::Refused(alert),
             Ending::Read(End::Closed) | Ending::Closed => Self::Closed,
-            Ending::Read(End::Done) => Self::Illegal("an end without a hello"),
-            Ending::Read(End::Malformed(how)) => Self::Illegal(how),
+            Ending::Read(End::Done) => Self::Illegal("an end without a hello", None),
+            Ending::Read(End::Malformed(how)) => Self::Illegal(how, None),
             Ending::Read(End::NotTls(bytes)) => Self::NotTls(printable(&bytes)),
             Ending::Cut(Unknown { reason: Reason::Timeout, .. }) => Self::Timeout,
             Ending::Cut(unknown) => Self::Unreached(unknown),
@@ -122,11 +115,13 @@ impl Outcome {
             Self::Refused(alert) if asked == Version::Ssl2 && ![80, 90, 112].contains(alert) => {
                 Weight::Absent
             }
+            // A peer that chooses an older version unasked has none newer.
+            Self::Illegal(_, Some(answer)) if answer.version < asked => Weight::Absent,
             // Of the name, the certificate or the application, never of the version.
             Self::Refused(42..=46 | 48 | 49 | 90 | 112 | 115 | 116 | 120) => Weight::Nothing,
             Self::Refused(_) | Self::Closed => Weight::IfRepeated,
             // A peer that takes SSLv2's form for something else does not speak it.
-            Self::NotTls(_) | Self::Illegal(_) if asked == Version::Ssl2 => Weight::IfRepeated,
+            Self::NotTls(_) | Self::Illegal(..) if asked == Version::Ssl2 => Weight::IfRepeated,
             _ => Weight::Nothing,
         }
     }
@@ -136,7 +131,7 @@ impl Outcome {
         match self {
             Self::Accepted(_) | Self::Downgraded(_) => Reason::Inconsistent.into(),
             Self::Closed => Reason::Reset.into(),
-            Self::Illegal(how) => Unknown::new(Reason::TlsError, how),
+            Self::Illegal(how, _) => Unknown::new(Reason::TlsError, how),
             Self::NotTls(first) => Unknown::new(Reason::NotTls, first),
             Self::NotUpgraded => Reason::StarttlsNotOffered.into(),
             Self::Refused(alert) => {
@@ -144,6 +139,41 @@ impl Outcome {
             }
             Self::Timeout => Reason::Timeout.into(),
             Self::Unreached(unknown) => unknown.clone(),
+        }
+    }
+}
+
+impl Answer {
+    /// The group of the key exchange, of whichever message tells it.
+    pub(super) fn group(&self) -> Option<u16> {
+        self.hello.as_ref().and_then(|hello| hello.group).or(self.key_exchange.group)
+    }
+
+    /// The suite chosen; SSLv2 leaves the choice to the client.
+    pub(super) fn suite(&self) -> Option<u16> {
+        self.hello.as_ref().map(|hello| hello.suite)
+    }
+
+    /// What it chose that this hello did not offer.
+    fn strays_from(&self, spec: &HelloSpec) -> Option<&'static str> {
+        let Some(hello) = &self.hello else { return None };
+        let lacks = |offered: &[u16], chosen: Option<u16>| {
+            !offered.is_empty() && chosen.is_some_and(|chosen| !offered.contains(&chosen))
+        };
+        if !spec.offers(self.version) {
+            Some("a version that was not offered")
+        } else if !spec.suites.contains(&hello.suite) {
+            Some("a suite that was not offered")
+        } else if lacks(&spec.groups, self.group()) {
+            Some("a group that was not offered")
+        } else if lacks(&spec.schemes, self.key_exchange.scheme) {
+            Some("a signature scheme that was not offered")
+        } else if hello.deflate && !spec.deflate {
+            Some("a compression that was not offered")
+        } else if hello.alpn.as_ref().is_some_and(|chosen| !spec.alpn.contains(chosen)) {
+            Some("an application protocol that was not offered")
+        } else {
+            None
         }
     }
 }
@@ -178,14 +208,21 @@ mod tests {
     use super::super::suites::Breadth;
     use super::*;
 
+    fn spec() -> HelloSpec {
+        HelloSpec::new(Version::Tls11, Breadth::Every)
+    }
+
     fn judged(flight: Flight, ending: Ending) -> Outcome {
-        Outcome::of(HelloSpec::new(Version::Tls11, Breadth::Every), flight, ending)
+        Outcome::of(&spec(), flight, ending)
     }
 
     fn hello(version: Version, suite: u16) -> Flight {
-        let hello =
-            ServerHello { version, suite, deflate: false, extensions: Vec::new(), group: None };
+        let hello = ServerHello { version, suite, ..ServerHello::default() };
         Flight { hello: Some(hello), ..Flight::default() }
+    }
+
+    fn done() -> Ending {
+        Ending::Read(End::Done)
     }
 
     #[test]
@@ -207,11 +244,46 @@ mod tests {
 
     #[test]
     fn what_was_not_offered_is_illegal_and_what_is_older_is_a_downgrade() {
-        let done = || Ending::Read(End::Done);
-        assert!(matches!(judged(hello(Version::Tls12, 0x2f), done()), Outcome::Illegal(_)));
-        assert!(matches!(judged(hello(Version::Tls11, 0x1301), done()), Outcome::Illegal(_)));
+        assert!(matches!(judged(hello(Version::Tls12, 0x2f), done()), Outcome::Illegal(..)));
+        assert!(matches!(judged(hello(Version::Tls11, 0x1301), done()), Outcome::Illegal(..)));
         assert!(matches!(judged(hello(Version::Tls11, 0x2f), done()), Outcome::Accepted(_)));
         assert!(matches!(judged(hello(Version::Tls10, 0x2f), done()), Outcome::Downgraded(_)));
+    }
+
+    #[test]
+    fn every_choice_is_held_to_the_offer() {
+        let spec = HelloSpec {
+            groups: vec![29],
+            schemes: vec![0x0401],
+            alpn: vec![b"h2".to_vec()],
+            deflate: false,
+            ..HelloSpec::new(Version::Tls12, Breadth::Every)
+        };
+        let answer = |group, scheme, alpn: &[u8], deflate| {
+            let mut flight = hello(Version::Tls12, 0xc02f);
+            if let Some(hello) = &mut flight.hello {
+                hello.alpn = Some(alpn.to_vec());
+                hello.deflate = deflate;
+            }
+            flight.key_exchange =
+                Some(KeyExchange { group, scheme: Some(scheme), ..KeyExchange::default() });
+            Outcome::of(&spec, flight, done())
+        };
+        assert!(matches!(answer(Some(29), 0x0401, b"h2", false), Outcome::Accepted(_)));
+        assert!(matches!(answer(None, 0x0401, b"h2", false), Outcome::Accepted(_)));
+        for stray in [
+            answer(Some(23), 0x0401, b"h2", false),
+            answer(Some(29), 0x0201, b"h2", false),
+            answer(Some(29), 0x0401, b"spdy/3", false),
+            answer(Some(29), 0x0401, b"h2", true),
+        ] {
+            assert!(matches!(stray, Outcome::Illegal(_, Some(_))), "{stray:?}");
+            assert_eq!(stray.answer(), None);
+        }
+        // A hello for TLS 1.3 alone was not answered by an older version.
+        let only13 = HelloSpec::new(Version::Tls13, Breadth::Every);
+        let older = Outcome::of(&only13, hello(Version::Tls12, 0x1301), done());
+        assert!(matches!(older, Outcome::Illegal("a version that was not offered", _)));
     }
 
     #[test]

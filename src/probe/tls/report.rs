@@ -12,6 +12,8 @@ use crate::sample::{Measurements, Path, Reason, Unknown};
 
 use super::board::Presence;
 use super::certificates::{self, Judged};
+use super::features::{self, Features};
+use super::grade;
 use super::handshake::Handshake;
 use super::hello::ssl2_cipher;
 use super::names;
@@ -31,6 +33,8 @@ pub(super) struct Frame<'a> {
     pub(super) upgrades: bool,
     /// Whether application protocols were offered.
     pub(super) offered_alpn: bool,
+    /// What was asked beside versions and suites.
+    pub(super) features: &'a Features,
 }
 
 /// The measurements, or why there are none.
@@ -57,10 +61,13 @@ pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unk
     witnesses(&mut facts, seen);
     choices(&mut facts, seen);
     negotiated(&mut facts, &seen.handshake, frame.offered_alpn);
-    extensions(&mut facts, seen);
+    compression(&mut facts, seen);
     client_auth(&mut facts, seen);
+    features::negotiable(&mut facts, &seen.handshake);
+    features::state(&mut facts, seen, frame.features);
     certificates(&mut facts, seen, frame);
-    vulnerabilities(&mut facts, seen);
+    vulnerabilities(&mut facts, seen, frame.features.tried.as_ref());
+    grade::state(&mut facts);
     unasked(&mut facts);
     Ok(facts)
 }
@@ -92,8 +99,7 @@ fn witnesses(facts: &mut Measurements, seen: &Seen) {
     let shaken =
         real.version.map(|version| (version, real.suite, real.served.certificates.first()));
     let answered = seen.board.answers.iter().map(|answer| {
-        let suite = answer.hello.as_ref().map(|hello| hello.suite);
-        (answer.version, suite, answer.certificates.iter().flatten().next())
+        (answer.version, answer.suite(), answer.certificates.iter().flatten().next())
     });
     let mut of_version: BTreeMap<&str, String> = BTreeMap::new();
     for (version, suite, leaf) in answered.chain(shaken) {
@@ -117,11 +123,9 @@ fn choices(facts: &mut Measurements, seen: &Seen) {
         schemes.add(version, real.scheme.map(names::scheme));
     }
     for answer in &seen.board.answers {
-        let exchange = &answer.key_exchange;
-        let group = answer.hello.as_ref().and_then(|hello| hello.group).or(exchange.group);
-        suites.add(answer.version, answer.hello.as_ref().map(|hello| suites::name(hello.suite)));
-        groups.add(answer.version, group.map(names::group));
-        schemes.add(answer.version, exchange.scheme.map(names::scheme));
+        suites.add(answer.version, answer.suite().map(suites::name));
+        groups.add(answer.version, answer.group().map(names::group));
+        schemes.add(answer.version, answer.key_exchange.scheme.map(names::scheme));
         for cipher in answer.ssl2.iter().flat_map(|hello| &hello.ciphers) {
             suites.add(answer.version, ssl2_cipher(*cipher));
         }
@@ -196,38 +200,12 @@ pub(super) fn negotiated(facts: &mut Measurements, real: &Handshake, offered_alp
     }
 }
 
-/// What ServerHellos below TLS 1.3 carry. TLS 1.3 has none of it.
-fn extensions(facts: &mut Measurements, seen: &Seen) {
-    let hellos: Vec<_> = seen
-        .board
-        .answers
-        .iter()
-        .filter(|answer| (Version::Tls10..Version::Tls13).contains(&answer.version))
-        .filter_map(|answer| answer.hello.as_ref())
-        .collect();
+/// The only compression that hellos offer.
+fn compression(facts: &mut Measurements, seen: &Seen) {
     let only_tls13 = Version::Tls12
         .and_below()
         .chain([Version::Ssl2])
         .all(|version| seen.board.presence(version) == Presence::Absent);
-    let why = if only_tls13 { Reason::NotApplicable } else { Reason::NotObserved };
-    for (key, number) in
-        [("secure_renegotiation", 65281), ("extended_master_secret", 23), ("session_tickets", 35)]
-    {
-        match hellos.is_empty() {
-            // TLS 1.3 has tickets, though not in its ServerHello.
-            true if key == "session_tickets" => facts.set_unknown(key, Reason::NotObserved),
-            true => facts.set_unknown(key, why),
-            // Every answer must have it; one without is the weak spot.
-            false => facts.set(key, hellos.iter().all(|hello| hello.has(number))),
-        }
-    }
-    // RFC 7366 §3: answered with CBC suites only.
-    let cbc: Vec<_> =
-        hellos.iter().filter(|hello| suites::name(hello.suite).contains("_CBC_")).collect();
-    match cbc.is_empty() {
-        true => facts.set_unknown("encrypt_then_mac", why),
-        false => facts.set("encrypt_then_mac", cbc.iter().all(|hello| hello.has(22))),
-    }
     let clear: Vec<_> = seen
         .board
         .answers
@@ -295,10 +273,12 @@ fn why_no_certificate(seen: &Seen) -> Unknown {
 /// Every top-level fact of the probe.
 const KEYS: &[&str] = &[
     "alpn",
+    "certificate_compression",
     "certificates",
     "chain",
     "cipher_suites",
     "client_auth",
+    "client_auth_authorities",
     "client_renegotiation",
     "compression",
     "configurations",
@@ -307,16 +287,23 @@ const KEYS: &[&str] = &[
     "encrypt_then_mac",
     "extended_master_secret",
     "fallback_scsv",
+    "grade",
+    "grade_reasons",
     "groups",
     "handshake_seconds",
+    "intolerances",
     "negotiated",
     "ocsp_staple",
+    "post_quantum",
+    "resumption",
     "secure_renegotiation",
     "server_order",
     "session_tickets",
     "signature_schemes",
     "starttls",
+    "starttls_injection",
     "versions",
     "vulnerabilities",
+    "without_sni",
     "witnesses",
 ];

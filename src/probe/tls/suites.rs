@@ -85,7 +85,10 @@ static WEAKEST_FIRST: LazyLock<Vec<u16>> = LazyLock::new(|| {
     suites.into_iter().map(|(number, _)| number).collect()
 });
 
-/// At most 64: some servers reset the connection on longer lists.
+/// Some servers reset the connection on longer lists.
+pub(super) const COMMON_MAX: usize = 64;
+
+/// At most [`COMMON_MAX`].
 #[rustfmt::skip]
 const COMMON: &[u16] = &[
     0x0001, 0x0002, 0x0003, 0x0004, 0x0005, 0x0006, 0x0008, 0x0009, 0x000a, 0x0014, 0x0015, 0x0016,
@@ -471,7 +474,7 @@ mod tests {
         assert!(SUITES.is_sorted_by(|a, b| a.0 < b.0));
         assert!(SUITES.iter().all(|&(number, _)| number != 0x5600 && number != 0x00ff));
         assert!(COMMON.iter().all(|&suite| name(suite).starts_with("TLS_")));
-        assert!(COMMON.len() <= 64);
+        assert!(COMMON.len() <= COMMON_MAX);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The probe against real `openssl s_server`s and against peers that misbehave.
 
+mod features;
 mod peers;
 mod pki;
 mod real;
 mod scripted;
+mod starttls;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -23,11 +25,18 @@ struct Ask {
     server_name: Option<&'static str>,
     ca: Option<String>,
     budget: Duration,
+    intrusive: bool,
 }
 
 impl Default for Ask {
     fn default() -> Self {
-        Self { scheme: "", server_name: Some("a.test"), ca: None, budget: Duration::from_secs(10) }
+        Self {
+            scheme: "",
+            server_name: Some("a.test"),
+            ca: None,
+            budget: Duration::from_secs(10),
+            intrusive: false,
+        }
     }
 }
 
@@ -37,7 +46,9 @@ impl Ask {
             format!("{}127.0.0.1:{port}", self.scheme).parse().expect("an endpoint");
         let ca_file = self.ca.map(|pem| TextFile { path: "ca.pem".into(), text: pem.into() });
         let server_name = self.server_name.map(str::to_owned);
-        let settings = Arc::new(Settings { ca_file, server_name, ..Settings::default() });
+        let intrusive = self.intrusive;
+        let settings = Settings { ca_file, server_name, intrusive, ..Settings::default() };
+        let settings = Arc::new(settings);
         let target = Target { settings: settings.clone(), ..Target::new(endpoint) };
         let address = Some(Ipv4Addr::LOCALHOST.into());
         let point = Point { target: Arc::new(target), probe: ProbeKind::Tls, address };

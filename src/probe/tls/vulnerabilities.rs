@@ -1,4 +1,4 @@
-//! What follows from the rest. A weakness that needs an enumeration is `true` once it shows, and
+//! What follows from the rest, and what was tried with leave. A weakness that needs an enumeration is `true` once it shows, and
 //! `false` only where no version is left that could have it.
 
 use serde_json::{Map, Value};
@@ -6,12 +6,18 @@ use serde_json::{Map, Value};
 use crate::sample::{Measurements, Path, Reason, Unknown};
 
 use super::board::Presence;
+use super::features::Fact;
+use super::intrusive::Tried;
 use super::suites;
 use super::walk::Seen;
 use super::wire::Version;
 
 /// States `vulnerabilities`.
-pub(super) fn vulnerabilities(facts: &mut Measurements, seen: &Seen) {
+pub(super) fn vulnerabilities(facts: &mut Measurements, seen: &Seen, tried: Option<&Tried>) {
+    let tried = |name: &str| match tried {
+        Some(tried) => tried.vulnerabilities.get(name).cloned().unwrap_or_else(not_observed),
+        None => Err(Reason::OptIn.into()),
+    };
     let suites = seen_suites(seen);
     let shows = |test: &dyn Fn(&str) -> bool, versions: &[Version]| {
         suites.iter().any(|(version, name)| versions.contains(version) && test(name))
@@ -46,10 +52,10 @@ pub(super) fn vulnerabilities(facts: &mut Measurements, seen: &Seen) {
     let clear = &BELOW_TLS13[..];
     let early = &BELOW_TLS13[..2];
     let answers: [(&str, Result<bool, Unknown>); 12] = [
-        ("heartbleed", Err(Reason::OptIn.into())),
-        ("ccs_injection", Err(Reason::OptIn.into())),
-        ("ticketbleed", Err(Reason::OptIn.into())),
-        ("robot", Err(Reason::OptIn.into())),
+        ("heartbleed", tried("heartbleed")),
+        ("ccs_injection", tried("ccs_injection")),
+        ("ticketbleed", tried("ticketbleed")),
+        ("robot", tried("robot")),
         // SSLv3 without CBC is RC4 or nothing; the version itself is the hole.
         ("poodle", offered(Version::Ssl3)),
         ("drown", offered(Version::Ssl2)),
@@ -99,6 +105,10 @@ fn seen_suites(seen: &Seen) -> Vec<(Version, String)> {
         .chain(real)
         .map(|(version, suite)| (version, suites::name(suite).into_owned()))
         .collect()
+}
+
+fn not_observed() -> Fact<bool> {
+    Err(Reason::NotObserved.into())
 }
 
 /// Oldest first.

@@ -58,7 +58,7 @@ impl Walk<'_> {
     /// TLS 1.2 and the real handshake. `None` if there is no one to talk to.
     async fn introduce(&mut self) -> Option<()> {
         let spec = HelloSpec::new(Version::Tls12, Breadth::Every);
-        let first = self.line.ask(spec).await;
+        let first = self.line.ask(&spec).await;
         match &first {
             Outcome::Unreached(unknown) => self.seen.stopped = Some(unknown.clone()),
             Outcome::NotUpgraded => self.seen.upgrade = Some(false),
@@ -69,7 +69,7 @@ impl Walk<'_> {
             return None;
         }
         let (spec, outcome) = self.again(spec, first).await;
-        self.learn(spec, &outcome, false);
+        self.learn(&spec, &outcome, false);
         self.shake_hands().await;
         let silent = Some(Failure::Other(Reason::Timeout.into()));
         let is_silent = outcome == Outcome::Timeout && self.seen.handshake.failure == silent;
@@ -90,7 +90,7 @@ impl Walk<'_> {
             return (spec, first);
         }
         let short = HelloSpec::new(spec.ceiling, Breadth::Common);
-        let outcome = self.line.ask(short).await;
+        let outcome = self.line.ask(&short).await;
         if outcome.is_settled(spec.ceiling) {
             match spec.ceiling {
                 // SSLv2 has one form: the same hello was answered once and once not.
@@ -165,9 +165,9 @@ impl Walk<'_> {
     async fn ask_kind_in_clear(&mut self, ceiling: Version, wanted: Kinds) -> Option<Unknown> {
         let breadth = if wanted == Kinds::Rsa { Breadth::Rsa } else { Breadth::Ecdsa };
         let spec = HelloSpec::new(ceiling, breadth);
-        let mut outcome = self.line.ask(spec).await;
+        let mut outcome = self.line.ask(&spec).await;
         if outcome == Outcome::Closed {
-            outcome = self.line.ask(spec).await;
+            outcome = self.line.ask(&spec).await;
             if outcome.is_settled(ceiling) {
                 self.seen.board.is_unsteady();
             }
@@ -219,15 +219,15 @@ impl Walk<'_> {
     /// Repeats what is in doubt between controls, as long as the peer is steady.
     async fn settle(&mut self) {
         if let Some(long) = self.seen.board.suspected() {
-            let outcome = self.line.ask(long).await;
-            self.seen.board.cleared(long, &outcome);
+            let outcome = self.line.ask(&long).await;
+            self.seen.board.cleared(&long, &outcome);
         }
         self.control().await;
         for _ in 0..REPEATS {
             for spec in self.seen.board.doubtful() {
                 if self.seen.board.has_doubts() {
-                    let outcome = self.line.ask(spec).await;
-                    self.seen.board.repeated(spec, &outcome);
+                    let outcome = self.line.ask(&spec).await;
+                    self.seen.board.repeated(&spec, &outcome);
                 }
             }
             self.control().await;
@@ -237,23 +237,23 @@ impl Walk<'_> {
 
     async fn control(&mut self) {
         if let Some(control) = self.seen.board.control() {
-            let outcome = self.line.ask(control).await;
+            let outcome = self.line.ask(&control).await;
             self.seen.board.controlled(&outcome);
         }
     }
 
     async fn ask(&mut self, ceiling: Version, and_below: bool) -> Option<Version> {
         let spec = HelloSpec::new(ceiling, Breadth::Every);
-        let first = self.line.ask(spec).await;
+        let first = self.line.ask(&spec).await;
         // Where nothing has been accepted so far, no control could make more of a second close.
         let is_hopeless = first == Outcome::Closed && !self.seen.board.is_any_offered();
         let (spec, outcome) =
             if is_hopeless { (spec, first) } else { self.again(spec, first).await };
-        self.learn(spec, &outcome, and_below);
+        self.learn(&spec, &outcome, and_below);
         outcome.answer().map(|answer| answer.version)
     }
 
-    fn learn(&mut self, spec: HelloSpec, outcome: &Outcome, and_below: bool) {
+    fn learn(&mut self, spec: &HelloSpec, outcome: &Outcome, and_below: bool) {
         self.seen.board.learn(spec, outcome, and_below);
         if let Some(answer) = outcome.answer() {
             self.keep(answer.certificates.as_deref().unwrap_or(&[]), answer.staple.as_deref());

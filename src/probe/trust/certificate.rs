@@ -187,7 +187,8 @@ pub(crate) fn signature_name(oid: &Oid<'_>) -> String {
     }
 }
 
-fn name_text(name: &X509Name<'_>) -> String {
+/// A name so that it can stand on any screen.
+pub(crate) fn name_text(name: &X509Name<'_>) -> String {
     clean(&name.to_string())
 }
 

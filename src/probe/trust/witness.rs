@@ -10,7 +10,9 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
+};
 
 use super::{PROVIDER, Served};
 
@@ -31,6 +33,8 @@ pub(crate) struct Seen {
     pub(crate) is_forged: bool,
     /// Whether the peer asked for a client certificate.
     pub(crate) asked: bool,
+    /// Whose certificates it would take: DER of Name, at most [`MAX_AUTHORITIES`].
+    pub(crate) authorities: Vec<Vec<u8>>,
 }
 
 impl Witness {
@@ -43,8 +47,17 @@ impl Witness {
 
     /// A client that this witness accompanies, for one handshake: no resumption.
     pub(crate) fn client(self: &Arc<Self>, alpn: &[&[u8]]) -> Result<ClientConfig, Error> {
+        self.client_of(alpn, &[&TLS13, &TLS12])
+    }
+
+    /// The same, of these versions.
+    pub(crate) fn client_of(
+        self: &Arc<Self>,
+        alpn: &[&[u8]],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<ClientConfig, Error> {
         let mut config = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
-            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_protocol_versions(versions)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(self) as Arc<dyn ServerCertVerifier>)
             .with_client_cert_resolver(Arc::clone(self) as Arc<dyn ResolvesClientCert>);
@@ -125,8 +138,12 @@ impl ServerCertVerifier for Witness {
 }
 
 impl ResolvesClientCert for Witness {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.note(|seen| seen.asked = true);
+    fn resolve(&self, names: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.note(|seen| {
+            seen.asked = true;
+            seen.authorities =
+                names.iter().take(MAX_AUTHORITIES).map(|name| name.to_vec()).collect();
+        });
         None
     }
 
@@ -135,3 +152,6 @@ impl ResolvesClientCert for Witness {
         true
     }
 }
+
+/// Names of authorities that are kept of a request for a client certificate.
+const MAX_AUTHORITIES: usize = 100;

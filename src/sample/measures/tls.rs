@@ -148,7 +148,18 @@ pub(super) const MEASURES: &[Measure] = &[
         .unit(Unit::Seconds)
         .volatile(),
     Measure::new("tls.client_auth", Kind::Text, "none, requested or required."),
+    Measure::new(
+        "tls.client_auth_authorities",
+        Kind::Set,
+        "Whose client certificates are taken, as the peer names them.",
+    ),
     Measure::new("tls.starttls", Kind::Text, "null (not asked), offered or not_offered."),
+    Measure::new(
+        "tls.starttls_injection",
+        Kind::Set,
+        "Ways for words in clear into the session: command (sent behind STARTTLS and carried out inside TLS), response (sent behind the go-ahead).",
+    )
+    .unpromised(),
     Measure::new("tls.secure_renegotiation", Kind::Bool, "Whether RFC 5746 is supported."),
     Measure::new("tls.extended_master_secret", Kind::Bool, "Whether RFC 7627 is supported."),
     Measure::new("tls.encrypt_then_mac", Kind::Bool, "Whether RFC 7366 is supported."),
@@ -160,10 +171,52 @@ pub(super) const MEASURES: &[Measure] = &[
     .unpromised(),
     Measure::new("tls.fallback_scsv", Kind::Bool, "Whether RFC 7507 is supported.").unpromised(),
     Measure::new("tls.session_tickets", Kind::Bool, "Whether a ticket was issued."),
+    Measure::new(
+        "tls.resumption",
+        Kind::MapOf(&Kind::Bool),
+        "Whether a session is taken up again, by version.",
+    )
+    .unpromised(),
+    Measure::new(
+        "tls.certificate_compression",
+        Kind::Set,
+        "Algorithms of RFC 8879 that certificates come in: zlib, brotli, zstd.",
+    )
+    .unpromised(),
+    Measure::new(
+        "tls.intolerances",
+        Kind::Set,
+        "Hellos that turn the peer away: alpn, grease, long_hello, many_suites, split_hello, tls13_hello.",
+    )
+    .unpromised(),
+    Measure::new("tls.without_sni", Kind::Object, "What a client gets that sends no server name."),
+    Measure::new("tls.without_sni.accepted", Kind::Bool, "Whether it is served at all.")
+        .unpromised(),
+    Measure::new("tls.without_sni.alert", Kind::Text, "The alert that turns it away.").unpromised(),
+    Measure::new(
+        "tls.without_sni.same_certificate",
+        Kind::Bool,
+        "Whether it gets the certificate that a client with the name gets.",
+    )
+    .unpromised(),
+    Measure::new("tls.without_sni.sha256", Kind::Text, "The fingerprint of the leaf it gets.")
+        .unpromised(),
     Measure::new("tls.compression", Kind::Set, "Compression methods accepted: DEFLATE or none."),
     Measure::new("tls.early_data", Kind::Integer, "max_early_data_size, 0 if off.")
         .unit(Unit::Bytes)
         .unpromised(),
+    Measure::new(
+        "tls.post_quantum",
+        Kind::Text,
+        "preferred (a current client gets it), offered or absent.",
+    ),
+    Measure::new(
+        "tls.grade",
+        Kind::Text,
+        "The letter of the SSL Server Rating Guide 2009r: A, A-, B … F, T (not trusted), M (name mismatch).",
+    )
+    .unpromised(),
+    Measure::new("tls.grade_reasons", Kind::Set, "What the letter hangs on.").unpromised(),
     Measure::new(
         "tls.vulnerabilities",
         Kind::MapOf(&Kind::Bool),

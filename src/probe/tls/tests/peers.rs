@@ -3,13 +3,18 @@
 
 use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
+use crate::probe::trust::PROVIDER;
 use crate::testing::{Leaf, free_port};
 
 /// An `openssl s_server`, killed when dropped.
@@ -119,4 +124,23 @@ fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     message.extend(&u32::try_from(body.len()).expect("short").to_be_bytes()[1..]);
     message.extend(body);
     message
+}
+
+/// A server of rustls' with this certificate.
+pub(super) fn rustls_config(leaf: &Leaf) -> ServerConfig {
+    let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).expect("PEM");
+    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("PEM");
+    ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .expect("a certificate and its key")
+}
+
+/// A way to the backend.
+pub(super) async fn pass_on(stream: &mut TcpStream, backend: u16) {
+    if let Ok(mut to) = TcpStream::connect((Ipv4Addr::LOCALHOST, backend)).await {
+        let _ = tokio::io::copy_bidirectional(stream, &mut to).await;
+    }
 }

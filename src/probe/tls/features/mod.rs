@@ -1,0 +1,116 @@
+//! Questions on what a peer can do beyond versions and suites, asked once those are known: a
+//! connection each, and a real handshake where the answer is encrypted.
+
+mod compression;
+mod evidence;
+mod fallback;
+mod nameless;
+mod resumption;
+mod smuggled;
+mod state;
+mod tolerance;
+
+use std::collections::BTreeMap;
+
+use futures_util::FutureExt;
+
+use crate::sample::{Reason, Unknown};
+use crate::target::StartTls;
+
+use super::board::Presence;
+use super::intrusive::{Tried, try_all};
+use super::line::Line;
+use super::walk::Seen;
+use super::wire::Version;
+
+pub(super) use nameless::Nameless;
+pub(super) use state::{negotiable, state};
+
+/// A fact, or why it could not be established.
+pub(super) type Fact<T> = Result<T, Unknown>;
+
+/// What is known before, and how far to go.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    pub(super) seen: &'a Seen,
+    pub(super) server_name: Option<&'a str>,
+    pub(super) alpn: &'a [&'a [u8]],
+    pub(super) starttls: Option<StartTls>,
+    /// Whether checks that alarm an IDS are allowed.
+    pub(super) intrusive: bool,
+    pub(super) seed: u64,
+}
+
+/// What the questions brought; `None` where there was no question.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Features {
+    /// The algorithms of RFC 8879 that certificates come compressed with.
+    pub(super) certificate_compression: Option<Fact<Vec<&'static str>>>,
+    pub(super) encrypt_then_mac: Option<Fact<bool>>,
+    pub(super) fallback_scsv: Option<Fact<bool>>,
+    /// What turns the peer away, and what might.
+    pub(super) intolerances: Option<BTreeMap<&'static str, Fact<bool>>>,
+    pub(super) nameless: Option<Fact<Nameless>>,
+    /// Whether a session is taken up again, by version.
+    pub(super) resumption: BTreeMap<Version, Fact<bool>>,
+    /// Whether a command sent behind STARTTLS is carried out inside TLS.
+    pub(super) smuggled: Option<Fact<bool>>,
+    /// Whether the peer sent words in clear behind its go-ahead.
+    pub(super) spoke_early: bool,
+    /// What was tried with leave; nothing without it.
+    pub(super) tried: Option<Tried>,
+}
+
+/// Asks what there is to ask of this peer.
+pub(super) async fn ask(line: &mut Line<'_>, known: Known<'_>) -> Features {
+    let mut features = Features::default();
+    if known.seen.stopped.is_some() || !known.seen.board.is_any_offered() {
+        return features;
+    }
+    features.smuggled = smuggled::ask(line, known).await;
+    features.intolerances = Some(tolerance::ask(line, known).await);
+    features.fallback_scsv = Some(fallback::ask(line, known).await);
+    features.encrypt_then_mac = Some(fallback::encrypt_then_mac(line, known).await);
+    features.nameless = Some(nameless::ask(line, known).await);
+    features.resumption = resumption::ask(line, known).await;
+    features.certificate_compression = Some(compression::ask(line, known).await);
+    if known.intrusive {
+        features.tried = Some(try_all(line, known).boxed().await);
+    }
+    features.spoke_early = line.spoke_early();
+    features
+}
+
+impl Known<'_> {
+    /// The versions known to be there among SSLv3 and newer, newest first.
+    pub(super) fn offered(&self) -> impl Iterator<Item = Version> {
+        Version::Tls13.and_below().filter(|&version| self.seen.board.is_offered(version))
+    }
+
+    /// The newest version that shows its certificate in clear.
+    pub(super) fn newest_clear(&self) -> Option<Version> {
+        self.offered().find(|&version| version < Version::Tls13)
+    }
+
+    /// Whether the version is there; the error is why nobody knows.
+    pub(super) fn has(&self, version: Version) -> Fact<bool> {
+        match self.seen.board.presence(version) {
+            Presence::Offered => Ok(true),
+            Presence::Absent => Ok(false),
+            Presence::Unknown(why) => Err(why),
+        }
+    }
+
+    /// Ok where one of these versions is there; else why the question could not be put.
+    pub(super) fn any_of(&self, versions: &[Version]) -> Fact<()> {
+        let mut why = Unknown::from(Reason::NotApplicable);
+        for &version in versions {
+            match self.has(version) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(unknown) => why = unknown,
+            }
+        }
+        Err(why)
+    }
+}

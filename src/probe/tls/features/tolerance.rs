@@ -1,0 +1,73 @@
+//! Hellos that current clients send and that some peers choke on: long, split, with reserved values,
+//! with application protocols.
+
+use std::collections::BTreeMap;
+
+use crate::sample::{Reason, Unknown};
+
+use super::super::board::Presence;
+use super::super::hello::HelloSpec;
+use super::super::line::Line;
+use super::super::suites::Breadth;
+use super::super::wire::Version;
+use super::evidence::{Reception, receive};
+use super::{Fact, Known};
+
+/// Asks by one hello that is nearly everything at once; if that is not answered, by each alone.
+pub(super) async fn ask(
+    line: &mut Line<'_>,
+    known: Known<'_>,
+) -> BTreeMap<&'static str, Fact<bool>> {
+    let mut found = BTreeMap::new();
+    if let Presence::Unknown(Unknown { reason: Reason::Intolerant, .. }) =
+        known.seen.board.presence(Version::Tls13)
+    {
+        found.insert("tls13_hello", Ok(true));
+    }
+    let plain = plain(known);
+    let mut all = plain.clone();
+    for (_, twist) in TOGETHER {
+        twist(&mut all);
+    }
+    if line.ask(&all).await.answer().is_some() {
+        found.extend(TOGETHER.iter().map(|(name, _)| (*name, Ok(false))));
+    }
+    for (name, twist) in TOGETHER.iter().chain([&SPLIT]) {
+        if found.contains_key(name) {
+            continue;
+        }
+        let mut twisted = plain.clone();
+        twist(&mut twisted);
+        let fact = match receive(line, &twisted, &plain).await {
+            Reception::Answered(_) => Ok(false),
+            // no_application_protocol: understood, and none of ours is spoken.
+            Reception::Refused(120) => Ok(false),
+            Reception::Refused(_) | Reception::Ignored => Ok(true),
+            Reception::Unsure(why) => Err(why),
+        };
+        found.insert(*name, fact);
+    }
+    found
+}
+
+/// A hello without twists: a current client's where the peer is current.
+fn plain(known: Known<'_>) -> HelloSpec {
+    match known.newest_clear() {
+        Some(version) if version < Version::Tls12 => HelloSpec::new(version, Breadth::Every),
+        Some(_) => HelloSpec::new(Version::Tls12, Breadth::Common),
+        None => HelloSpec::new(Version::Tls13, Breadth::Common),
+    }
+}
+
+type Twist = (&'static str, fn(&mut HelloSpec));
+
+/// What may stand in one hello, none of it hiding another.
+const TOGETHER: &[Twist] = &[
+    ("alpn", |spec| spec.alpn = vec![b"h2".to_vec(), b"http/1.1".to_vec()]),
+    ("grease", |spec| spec.grease = true),
+    // Beyond one segment of 1,460 bytes, as a hello with a post-quantum share is.
+    ("long_hello", |spec| spec.pad_to = Some(1_800)),
+];
+
+/// The first segment holds no more than the record's header and the random.
+const SPLIT: Twist = ("split_hello", |spec| spec.split_at = Some(40));
