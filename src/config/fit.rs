@@ -346,7 +346,7 @@ mod tests {
                  targets: [{{target: 192.0.2.1, plan: p, probes: [ports], ports: 1-65535}}]\n"
             )
         };
-        assert!(told(&text("15m", "192.0.2.0/24"))[0].2.contains("72.821"));
+        assert!(told(&text("15m", "192.0.2.0/24"))[0].2.contains("72.826"));
         assert_eq!(told(&text("1h", "192.0.2.0/24")), []);
     }
 
