@@ -47,6 +47,9 @@ pub(super) struct Switches {
     /// Chromium's transport_security_state_static.json
     #[arg(long, value_name = "FILE")]
     hsts_preload_list: Option<PathBuf>,
+    /// Networks of content delivery, one a line: there only pinned and own ports are asked
+    #[arg(long, value_name = "FILE")]
+    cdn_ranges: Option<PathBuf>,
     /// Pins: expected ports and records
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -84,6 +87,7 @@ impl Switches {
             trust_anchor: read(self.trust_anchor.as_deref())?,
             hosts_file: read(self.hosts_file.as_deref())?,
             hsts_preload_list: read(self.hsts_preload_list.as_deref())?,
+            cdn_ranges: read(self.cdn_ranges.as_deref())?,
             intrusive: self.intrusive,
             pins: self.pins()?,
             ports: self.ports.clone(),
@@ -118,6 +122,7 @@ pub(super) fn over(switches: &Settings, file: &Settings) -> Settings {
         dns_servers: list(&switches.dns_servers, &file.dns_servers),
         hosts_file: text(&switches.hosts_file, &file.hosts_file),
         hsts_preload_list: text(&switches.hsts_preload_list, &file.hsts_preload_list),
+        cdn_ranges: text(&switches.cdn_ranges, &file.cdn_ranges),
         intrusive: switches.intrusive || file.intrusive,
         pins: if switches.pins.0.is_empty() { &file.pins } else { &switches.pins }.clone(),
         ports: switches.ports.clone().or_else(|| file.ports.clone()),

@@ -49,6 +49,7 @@ fn settings(settings: &Settings) -> Value {
         }).collect::<Vec<_>>(),
         "dns_port": settings.dns_port,
         "dns_server": settings.dns_servers,
+        "cdn_ranges": file(&settings.cdn_ranges),
         "hosts_file": file(&settings.hosts_file),
         "hsts_preload_list": file(&settings.hsts_preload_list),
         "intrusive": settings.intrusive,

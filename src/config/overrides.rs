@@ -36,6 +36,7 @@ pub(crate) struct Overrides {
     pub(crate) trust_anchor: Option<TextFile>,
     pub(crate) hosts_file: Option<TextFile>,
     pub(crate) hsts_preload_list: Option<TextFile>,
+    pub(crate) cdn_ranges: Option<TextFile>,
     pub(crate) ports: Option<PortSet>,
     pub(crate) rate: Option<f64>,
     pub(crate) concurrency: Option<usize>,
@@ -60,6 +61,7 @@ impl Overrides {
         }
         either!(probes plan profile samples agree within freshness pins connect_to server_name);
         either!(ca_file addresses dns_servers root_hints dns_port trust_anchor hosts_file);
+        either!(cdn_ranges);
         either!(hsts_preload_list ports rate concurrency timeout intrusive max_addresses user_agent);
         for (name, value) in &base.labels {
             self.labels.entry(name.clone()).or_insert_with(|| value.clone());
@@ -109,6 +111,7 @@ impl Overrides {
             dns_servers: self.dns_servers.unwrap_or_default(),
             hosts_file: self.hosts_file,
             hsts_preload_list: self.hsts_preload_list,
+            cdn_ranges: self.cdn_ranges,
             intrusive: self.intrusive.unwrap_or(false),
             pins: self.pins.unwrap_or_default(),
             ports: self.ports,

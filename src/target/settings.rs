@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use thiserror::Error;
 
 use super::{Endpoint, Host, Pins, PortSet};
@@ -18,6 +19,8 @@ pub struct Settings {
     pub addresses: Vec<IpAddr>,
     /// PEM anchors beside the trust store.
     pub ca_file: Option<TextFile>,
+    /// Networks of content delivery, one a line: there only pinned and own ports are asked.
+    pub cdn_ranges: Option<TextFile>,
     /// Samples at once per address.
     pub concurrency: Option<usize>,
     /// curl's connect-to: the first match decides where a host and port are dialled.
@@ -59,6 +62,19 @@ impl Settings {
             .map(|rule| SocketAddr::new(rule.address, rule.to_port.unwrap_or(port)))
     }
 
+    /// Whether an address lies in one of the `cdn_ranges`. Lines that are no network count for nothing;
+    /// the config's check has named them.
+    pub fn is_of_cdn(&self, address: IpAddr) -> bool {
+        let text = self.cdn_ranges.as_ref().map_or("", |file| &file.text);
+        let mut networks = text.lines().filter_map(|line| network(line).and_then(Result::ok));
+        networks.any(|network| network.contains(&address))
+    }
+
+    /// The lines of `cdn_ranges` that are no network.
+    pub fn odd_ranges(file: &TextFile) -> impl Iterator<Item = &str> {
+        file.text.lines().filter(|line| matches!(network(line), Some(Err(_))))
+    }
+
     /// The addresses that `--hosts-file` gives a name.
     pub fn hosts(&self, name: &str) -> Vec<IpAddr> {
         let text = self.hosts_file.as_ref().map_or("", |file| &file.text);
@@ -73,6 +89,12 @@ impl Settings {
         }
         addresses
     }
+}
+
+/// The network on a line, `#` and what follows apart.
+fn network(line: &str) -> Option<Result<IpNet, ipnet::AddrParseError>> {
+    let text = line.split('#').next().unwrap_or_default().trim();
+    (!text.is_empty()).then(|| text.parse())
 }
 
 /// A file that was read when the config was.

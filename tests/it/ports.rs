@@ -1,8 +1,12 @@
 //! The ports probe against real servers and a real network: drops, rejects, lost packets, limiters,
 //! proxies and lies.
 
+use std::io::Read;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -10,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::net::{Net, THERE, THERE6};
 use crate::support::peers::{find, is_skipped, wait_port};
-use crate::support::{Process, check_json, free_port, run};
+use crate::support::{Daemon, Process, check_json, eventually, free_port, get_json, run};
 
 fn facts(report: &Value) -> &Value {
     &report["samples"][0]["measurements"]
@@ -235,4 +239,105 @@ fn a_whole_host_is_scanned_in_a_moment_and_every_port_stands_in_one_list() {
     }
     // Unoptimised, and beside other tests.
     assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
+/// One connection as the server saw it.
+#[derive(Clone, Debug)]
+struct Visit {
+    begun: Instant,
+    said: usize,
+    lasted: Duration,
+}
+
+/// A server that never says a word, and its own log.
+fn mute() -> (u16, Arc<Mutex<Vec<Visit>>>) {
+    let port = free_port();
+    let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
+    let log: Arc<Mutex<Vec<Visit>>> = Arc::default();
+    let kept = Arc::clone(&log);
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (begun, log) = (Instant::now(), Arc::clone(&kept));
+            thread::spawn(move || {
+                let mut said = Vec::new();
+                let _ = stream.expect("a connection").read_to_end(&mut said);
+                let visit = Visit { begun, said: said.len(), lasted: begun.elapsed() };
+                log.lock().expect("a lock").push(visit);
+            });
+        }
+    });
+    (port, log)
+}
+
+#[test]
+fn a_silent_server_is_asked_thrice_at_most_in_few_words_and_left_alone() {
+    let (port, log) = mute();
+    let (_, report) = check_json(&["127.0.0.1", "--probe=ports", &format!("--ports={port}")]);
+    assert_eq!(voice(address(&report, "127.0.0.1"), port), ("unknown", "none"));
+    thread::sleep(Duration::from_millis(200));
+    let visits = log.lock().expect("a lock").clone();
+    assert!((1..=3).contains(&visits.len()), "{visits:#?}");
+    assert!(visits.iter().map(|visit| visit.said).sum::<usize>() <= 4_096, "{visits:#?}");
+    let held: Duration = visits.iter().map(|visit| visit.lasted).sum();
+    assert!(held < Duration::from_secs(8), "{held:?}");
+}
+
+#[test]
+fn the_daemon_keeps_to_its_budget_by_the_servers_own_logs() {
+    let folder = TempDir::new().expect("a folder");
+    let servers: Vec<_> = (0..4).map(|_| mute()).collect();
+    let ports: Vec<String> = servers.iter().map(|(port, _)| port.to_string()).collect();
+    let config = format!(
+        "scope: {{networks: [\"127.0.0.0/8\"]}}\nplans: {{fast: {{every: 1s}}}}\n\
+         budgets: {{per_address: {{ports: 3/s}}}}\n\
+         targets:\n  - {{target: 127.0.0.1, probes: [ports], plan: fast, ports: \"{}\"}}\n",
+        ports.join(",")
+    );
+    let _daemon = Daemon::start(folder.path(), &config);
+    thread::sleep(Duration::from_secs(12));
+    let mut begun: Vec<Instant> = Vec::new();
+    for (_, log) in &servers {
+        begun.extend(log.lock().expect("a lock").iter().map(|visit| visit.begun));
+    }
+    begun.sort();
+    assert!(begun.len() >= 12, "{} connections", begun.len());
+    // A bucket holds a second's worth to begin with; what is accepted late was not begun late.
+    let within = |span: Duration| {
+        let from =
+            |from: &Instant| begun.iter().filter(|at| *at >= from && **at < *from + span).count();
+        begun.iter().map(from).max()
+    };
+    assert!(within(Duration::from_millis(900)) <= Some(6), "{begun:#?}");
+    assert!(within(Duration::from_millis(4_900)) <= Some(18), "{begun:#?}");
+}
+
+#[test]
+fn a_planned_target_drips_and_goes_on_after_a_restart() {
+    let folder = TempDir::new().expect("a folder");
+    let config = "scope: {networks: [\"127.0.0.0/8\"]}\nplans: {fast: {every: 2s}}\n\
+         budgets: {per_address: {ports: 1000/s}, per_network: 1000/s, total: 1000/s}\n\
+         targets:\n  - {target: 127.0.0.96, probes: [ports], plan: fast}\n";
+    let mut daemon = Daemon::start(folder.path(), config);
+    let known = |daemon: &Daemon| {
+        let query = "/api/v1/samples?target=127.0.0.96&probe=ports&limit=1";
+        let page = get_json(daemon.port, query).expect("samples");
+        let facts = page["samples"].as_array()?.first()?["measurements"].clone();
+        let tier = |name: &str| {
+            let coverage = facts["coverage"].as_array()?;
+            coverage.iter().find(|item| item["tier"] == name).cloned()
+        };
+        let dangerous = tier("dangerous")?;
+        (!dangerous["oldest_look"].is_null()).then_some((dangerous, facts))
+    };
+    let (_, facts) = eventually("a sample", Duration::from_secs(30), || known(&daemon));
+    let closed = |facts: &Value| facts["addresses"][0]["closed"].to_string().len();
+    let before = closed(&facts);
+    assert!(facts["unknown"]["addresses[127.0.0.96].open"].is_string(), "{facts:#}");
+    daemon.process.signal("TERM");
+    daemon.process.wait(Duration::from_secs(25));
+    daemon.restart();
+    // What was known of other ports than those of one look is known still.
+    let (_, facts) = eventually("a sample", Duration::from_secs(30), || known(&daemon));
+    assert!(closed(&facts) >= before / 2, "{facts:#}");
+    assert_eq!(facts["late_looks"], json!([]));
 }

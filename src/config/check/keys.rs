@@ -17,7 +17,7 @@ use crate::config::overrides::Overrides;
 use crate::config::pins::parse_expectations;
 use crate::inventory::parse_network;
 use crate::schedule::{Plan, Rate};
-use crate::target::{Host, Pins, PortSet, ProbeKind};
+use crate::target::{Host, Pins, PortSet, ProbeKind, Settings};
 
 pub(super) fn check(
     context: &mut Context<'_>,
@@ -140,6 +140,13 @@ fn files(context: &mut Context<'_>, keys: &Keys, checked: &mut Overrides) {
     checked.trust_anchor = text(&keys.trust_anchor, MAX_FILE);
     checked.hosts_file = text(&keys.hosts_file, MAX_FILE);
     checked.hsts_preload_list = text(&keys.hsts_preload_list, MAX_LIST);
+    checked.cdn_ranges = text(&keys.cdn_ranges, MAX_FILE);
+    if let (Some(at), Some(file)) = (&keys.cdn_ranges, &checked.cdn_ranges)
+        && let Some(line) = Settings::odd_ranges(file).next()
+    {
+        let (line, path) = (line.chars().take(80).collect::<String>(), file.path.display());
+        context.error(&at.span, format!("{path}: `{line}` is no network"));
+    }
     if let (Some(at), Some(file)) = (&keys.ca_file, &checked.ca_file)
         && !file.text.contains("-----BEGIN CERTIFICATE-----")
     {

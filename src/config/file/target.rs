@@ -74,6 +74,10 @@ macro_rules! with_target_keys {
             /// Chromium's transport_security_state_static.json.
             #[serde(default)]
             pub(crate) hsts_preload_list: Option<At<String>>,
+            /// Networks of content delivery, one a line: there the ports probe asks only pinned and own
+            /// ports.
+            #[serde(default)]
+            pub(crate) cdn_ranges: Option<At<String>>,
             /// A file of pins.
             #[serde(default)]
             pub(crate) expect: Option<At<String>>,
@@ -123,6 +127,7 @@ macro_rules! with_target_keys {
                     trust_anchor: self.trust_anchor,
                     hosts_file: self.hosts_file,
                     hsts_preload_list: self.hsts_preload_list,
+                    cdn_ranges: self.cdn_ranges,
                     expect: self.expect,
                     ports: self.ports,
                     rate: self.rate,

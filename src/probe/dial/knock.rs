@@ -31,54 +31,88 @@ pub enum Knock {
     Unasked(DialError),
 }
 
+/// A connect that was begun.
+#[derive(Debug)]
+pub enum Begun {
+    /// It came to this at once, without a wait.
+    Settled(Knock),
+    /// An answer is to come.
+    Waiting(Waiting),
+}
+
+/// A connect on its way, or one that waits for a file.
+#[derive(Debug)]
+pub struct Waiting {
+    permit: Permit,
+    to: SocketAddr,
+    sent: Option<(OwnedFd, File)>,
+}
+
+type File = SemaphorePermit<'static>;
+
 impl Dialer {
-    /// Connects with leave that [`Dialer::admit`] gave. Waits for a free file first, so that scans
-    /// together never use up what the process may open.
+    /// Connects with leave that [`Dialer::admit`] gave.
     pub async fn knock(&self, permit: Permit, to: SocketAddr, timeout: Duration) -> Knock {
-        let file = match timeout_at(self.deadline, FILES.acquire()).await {
-            Ok(Ok(file)) => file,
-            _ => {
-                let unknown = Unknown::new(Reason::LocalError, "no file was free in time");
-                return Knock::Unasked(DialError::Budget(unknown));
-            }
-        };
-        let begun = match self.begin(to).await {
-            Ok(begun) => begun,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                return Knock::Refused(error);
-            }
-            Err(error) => return Knock::Unasked(DialError::Io(error)),
-        };
-        match settle(begun, self.deadline.min(Instant::now() + timeout)).await {
-            Ok(stream) => Knock::Open(self.connection(stream, permit, file)),
-            Err(Unsettled::Local(error)) => Knock::Unasked(DialError::Io(error)),
-            Err(Unsettled::Refused(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                Knock::Silent
-            }
-            Err(Unsettled::Refused(error)) => Knock::Refused(error),
-            Err(Unsettled::Silent) => Knock::Silent,
+        match self.begin(permit, to) {
+            Begun::Settled(knock) => knock,
+            Begun::Waiting(waiting) => self.finish(waiting, timeout).await,
         }
     }
 
-    /// A SYN on its way. Where files or buffers are short, it is tried again a little later.
-    async fn begin(&self, to: SocketAddr) -> io::Result<OwnedFd> {
-        for nth in 1.. {
+    /// Sends the SYN. Where no file is free, or buffers are short, that is left for
+    /// [`Dialer::finish`], so that scans together never use up what the process may open.
+    pub fn begin(&self, permit: Permit, to: SocketAddr) -> Begun {
+        let Ok(file) = FILES.try_acquire() else {
+            return Begun::Waiting(Waiting { permit, to, sent: None });
+        };
+        let socket = match start(to) {
+            Ok(socket) => socket,
+            Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS) => {
+                return Begun::Waiting(Waiting { permit, to, sent: None });
+            }
+            Err(error) => return Begun::Settled(unsent(error)),
+        };
+        match refusal(&socket) {
+            Err(unsettled) => Begun::Settled(unsettled.into()),
+            Ok(()) => Begun::Waiting(Waiting { permit, to, sent: Some((socket, file)) }),
+        }
+    }
+
+    /// Waits for the answer, at most as long as the timeout.
+    pub async fn finish(&self, waiting: Waiting, timeout: Duration) -> Knock {
+        let Waiting { permit, to, sent } = waiting;
+        let (socket, file) = match sent {
+            Some(sent) => sent,
+            None => match self.start_later(to).await {
+                Ok(sent) => sent,
+                Err(knock) => return *knock,
+            },
+        };
+        match settle(socket, self.deadline.min(Instant::now() + timeout)).await {
+            Ok(stream) => Knock::Open(self.connection(stream, permit, file)),
+            Err(unsettled) => unsettled.into(),
+        }
+    }
+
+    async fn start_later(&self, to: SocketAddr) -> Result<(OwnedFd, File), Box<Knock>> {
+        let Ok(Ok(file)) = timeout_at(self.deadline, FILES.acquire()).await else {
+            let unknown = Unknown::new(Reason::LocalError, "no file was free in time");
+            return Err(Box::new(Knock::Unasked(DialError::Budget(unknown))));
+        };
+        let mut tries = 1;
+        loop {
             match start(to) {
-                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS) if nth < TRIES => {
+                Ok(socket) => return Ok((socket, file)),
+                Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS) if tries < TRIES => {
+                    tries += 1;
                     sleep(SHORTAGE).await;
                 }
-                begun => return Ok(begun?),
+                Err(error) => return Err(Box::new(unsent(error))),
             }
         }
-        Err(Errno::MFILE.into())
     }
 
-    fn connection(
-        &self,
-        stream: TcpStream,
-        permit: Permit,
-        file: SemaphorePermit<'static>,
-    ) -> Connection {
+    fn connection(&self, stream: TcpStream, permit: Permit, file: File) -> Connection {
         // Without it a hello of two writes waits for an ACK; a failure costs only time.
         let _ = stream.set_nodelay(true);
         let bounds = (self.read_timeout, self.deadline, self.read_limit);
@@ -87,10 +121,29 @@ impl Dialer {
     }
 }
 
+/// What an error of the connect itself means: a refusal is the peer's, everything else ours.
+fn unsent(error: Errno) -> Knock {
+    match error {
+        Errno::CONNREFUSED => Knock::Refused(error.into()),
+        error => Knock::Unasked(DialError::Io(error.into())),
+    }
+}
+
 enum Unsettled {
     Local(io::Error),
     Refused(io::Error),
     Silent,
+}
+
+impl From<Unsettled> for Knock {
+    fn from(unsettled: Unsettled) -> Self {
+        match unsettled {
+            Unsettled::Local(error) => Self::Unasked(DialError::Io(error)),
+            Unsettled::Refused(error) if error.kind() == io::ErrorKind::TimedOut => Self::Silent,
+            Unsettled::Refused(error) => Self::Refused(error),
+            Unsettled::Silent => Self::Silent,
+        }
+    }
 }
 
 fn start(to: SocketAddr) -> Result<OwnedFd, Errno> {
@@ -105,7 +158,6 @@ fn start(to: SocketAddr) -> Result<OwnedFd, Errno> {
 
 /// The stream once the peer has answered.
 async fn settle(socket: OwnedFd, give_up: Instant) -> Result<TcpStream, Unsettled> {
-    refusal(&socket)?;
     let stream = StdStream::from(socket);
     let is_settled = stream.peer_addr().is_ok();
     let stream = TcpStream::from_std(stream).map_err(Unsettled::Local)?;

@@ -22,7 +22,7 @@ use crate::target::{Host, ProbeKind, Settings};
 
 pub use connection::Connection;
 pub use error::{DialError, of_io};
-pub use knock::Knock;
+pub use knock::{Begun, Knock, Waiting};
 pub use traffic::Traffic;
 
 /// Three SYNs leave in this time (0, 1 and 3 s), so that one lost packet is no verdict.

@@ -13,7 +13,7 @@ use super::scan::Question;
 use super::tiers::Drip;
 use crate::probe::Job;
 use crate::probe::dial::{Contact, DialError, Purpose};
-use crate::sample::Unknown;
+use crate::sample::{Reason, Unknown};
 use crate::target::{Host, Pins, Transport};
 
 /// A pin that allows more ports than this does not make us ask them all.
@@ -45,7 +45,9 @@ impl Ask {
         let pinned = expected.as_ref().map(Expected::pinned).unwrap_or_default();
         let host = endpoint.host.name();
         let scan = Contact { host, address, port: 1, purpose: Purpose::Scan };
-        let drips = job.is_planned && target.settings.ports.is_none();
+        // What answers there is the CDN, on every port that it has.
+        let is_of_cdn = target.settings.is_of_cdn(address);
+        let drips = job.is_planned && target.settings.ports.is_none() && !is_of_cdn;
         let mut drip = (drips && job.dialer.permits(&scan).is_ok())
             .then(|| past.drip(address, job.seed ^ common::mark(address)));
         let wanted: BTreeSet<Port> = match (&target.settings.ports, &mut drip) {
@@ -71,6 +73,13 @@ impl Ask {
             let is_known = port == own || pinned.contains(&port);
             let purpose = if is_known { Purpose::Target } else { Purpose::Scan };
             let contact = Contact { host, address, port: port.number, purpose };
+            if is_of_cdn && !is_known {
+                if target.settings.ports.is_some() {
+                    let unknown = Unknown::new(Reason::OutOfScope, "cdn_ranges");
+                    ask.refused.insert(port, unknown);
+                }
+                continue;
+            }
             match job.dialer.permits(&contact) {
                 Ok(()) => {
                     ask.may_scan |= purpose == Purpose::Scan;

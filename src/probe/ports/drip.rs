@@ -172,6 +172,7 @@ mod tests {
             now += step;
             if nth == skipped {
                 last.clear();
+                longest = 0;
             }
             for port in progress.step(order, key, window, now) {
                 if let Some(before) = last.insert(port, now) {
@@ -231,7 +232,7 @@ mod tests {
         progress.step(&order, 7, 86_400_000, 1_000_000);
         let after = progress.step(&order, 7, 86_400_000, 1_000_000 + 86_400_000);
         // A block at most.
-        assert!(after.len() < 65_535 / 23, "{}", after.len());
+        assert!(after.len() < 65_535 / 22, "{}", after.len());
     }
 
     #[test]

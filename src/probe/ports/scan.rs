@@ -2,23 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use futures_util::{StreamExt, stream};
-use tokio::task::JoinSet;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep};
 
 use super::ask::Ask;
 use super::believe::{believe, canaries_after, canaries_beside};
 use super::loss::{Loss, Timing};
 use super::port::Port;
-use super::state::State;
+use super::state::{State, Voice};
 use super::talk;
 use crate::probe::Job;
-use crate::probe::dial::{CONNECT_TIMEOUT, Connection, Dialer, Knock, Permit, Purpose};
+use crate::probe::dial::{
+    Begun, CONNECT_TIMEOUT, Connection, Dialer, Knock, Permit, Purpose, Waiting,
+};
 use crate::sample::{Reason, Unknown};
 use crate::target::Transport;
 
@@ -27,6 +31,9 @@ const MOST_IN_FLIGHT: usize = 16_384;
 
 /// From so many questions on, every core asks its part.
 const SPLIT: usize = 4_096;
+
+/// After so many connects, others have their turn.
+const TURN: usize = 64;
 
 /// From so many handshakes on, it may be that everything answers; see [`Scanner::is_crowded`].
 const CROWD: u32 = 200;
@@ -174,37 +181,66 @@ impl Scanner {
         answers
     }
 
-    /// One after the other is admitted, `pause` apart, so that thousands do not wait for one token;
-    /// then many are under way at once.
+    /// One after the other is admitted, `pause` apart, so that thousands do not wait for one token.
+    /// What the kernel answers at once never becomes a future; the rest are under way together.
     async fn part(
         self: Arc<Self>,
         questions: Vec<Question>,
         in_flight: usize,
         pause: Duration,
     ) -> Vec<Answer> {
-        let answers = Vec::with_capacity(questions.len());
-        let scanner = Arc::clone(&self);
-        let admitted = stream::iter(questions).then(move |question| {
-            let scanner = Arc::clone(&scanner);
-            async move {
-                if !pause.is_zero() {
-                    sleep(pause).await;
-                }
-                let permit = scanner.admit(&question).await;
-                (question, permit)
+        let mut answers = Vec::with_capacity(questions.len());
+        let mut waiting = FuturesUnordered::new();
+        for (nth, question) in questions.into_iter().enumerate() {
+            while waiting.len() >= in_flight {
+                answers.extend(waiting.next().await);
             }
-        });
-        let looks = admitted.map(move |(question, permit)| {
-            let scanner = Arc::clone(&self);
-            async move { scanner.look(question, permit).await }
-        });
-        looks
-            .buffer_unordered(in_flight)
-            .fold(answers, |mut answers, answer| async move {
-                answers.push(answer);
-                answers
-            })
-            .await
+            let permit = {
+                let mut admission = pin!(self.admit_after(pause, &question));
+                loop {
+                    tokio::select! {
+                        biased;
+                        permit = &mut admission => break permit,
+                        Some(answer) = waiting.next() => answers.push(answer),
+                    }
+                }
+            };
+            match self.begin(question, permit) {
+                Ok(answer) => answers.push(answer),
+                Err(begun) => waiting.push(Arc::clone(&self).look(question, begun)),
+            }
+            if nth % TURN == TURN - 1 {
+                yield_now().await;
+                // What has been answered meanwhile gives its file back.
+                while let Some(Some(answer)) = waiting.next().now_or_never() {
+                    answers.push(answer);
+                }
+            }
+        }
+        while let Some(answer) = waiting.next().await {
+            answers.push(answer);
+        }
+        answers
+    }
+
+    async fn admit_after(&self, pause: Duration, question: &Question) -> Result<Permit, State> {
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+        self.admit(question).await
+    }
+
+    /// The answer, where the kernel has it at once.
+    fn begin(&self, question: Question, permit: Result<Permit, State>) -> Result<Answer, Waiting> {
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(state) => return Ok(Answer::new(question, state)),
+        };
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        match self.dialer.begin(permit, question.to) {
+            Begun::Waiting(waiting) => Err(waiting),
+            Begun::Settled(knock) => Ok(Answer::new(question, self.state_of(&knock))),
+        }
     }
 
     async fn admit(&self, question: &Question) -> Result<Permit, State> {
@@ -216,25 +252,27 @@ impl Scanner {
     }
 
     /// One look at one port. Small where nobody answers, for thousands of these are held at once.
-    async fn look(&self, question: Question, permit: Result<Permit, State>) -> Answer {
-        let permit = match permit {
-            Ok(permit) => permit,
-            Err(state) => return Answer::new(question, state),
-        };
+    async fn look(self: Arc<Self>, question: Question, waiting: Waiting) -> Answer {
         let begun = Instant::now();
-        let knock = self.dialer.knock(permit, question.to, self.timeout).await;
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        let knock = self.dialer.finish(waiting, self.timeout).await;
         let timing = Timing::of(begun.elapsed());
         let mut answer = match knock {
             Knock::Open(connection) => self.welcome(question, connection).await,
-            // A wait that the end of the sample cut short says nothing of the port.
-            Knock::Silent if self.is_over() => Answer::new(question, over()),
-            Knock::Silent => Answer::new(question, State::Dropped),
-            Knock::Refused(error) => Answer::new(question, State::of_answer(&error)),
-            Knock::Unasked(error) => Answer::new(question, State::of(&error)),
+            knock => Answer::new(question, self.state_of(&knock)),
         };
         answer.timing = timing;
         answer
+    }
+
+    fn state_of(&self, knock: &Knock) -> State {
+        match knock {
+            Knock::Open(_) => State::Open(Box::new(Voice::silent())),
+            // A wait that the end of the sample cut short says nothing of the port.
+            Knock::Silent if self.is_over() => over(),
+            Knock::Silent => State::Dropped,
+            Knock::Refused(error) => State::of_answer(error),
+            Knock::Unasked(error) => State::of(error),
+        }
     }
 
     async fn welcome(&self, question: Question, connection: Connection) -> Answer {

@@ -13,7 +13,7 @@ use super::run;
 use crate::probe::dial::{Contact, Dialer, Guard, Outside, Purpose, Unbounded};
 use crate::probe::{Job, Memory, Run};
 use crate::sample::Outcome;
-use crate::target::{Point, ProbeKind, Settings, Target};
+use crate::target::{Point, ProbeKind, Settings, Target, TextFile};
 use crate::testing::{listener, udp};
 
 /// An address of loopback that no other test listens on, so that no scan disturbs one.
@@ -167,6 +167,22 @@ async fn where_scanning_is_not_allowed_only_pinned_and_own_ports_are_asked() {
     assert_eq!(json["addresses"][0]["not_measured"], json!([format!("{open}/tcp")]));
     let reason = &json["unknown"]["addresses[127.0.0.77].open"];
     assert_eq!(reason, "out_of_scope: not in scope.networks");
+}
+
+#[tokio::test]
+async fn in_the_ranges_of_a_cdn_only_pinned_and_own_ports_are_asked() {
+    let (open, _server) = greeter(b"+OK\r\n").await;
+    let ranges = |text: &str| Some(TextFile { path: "cdn".into(), text: text.into() });
+    let mut settings = settings(&format!("1,{open}"));
+    settings.cdn_ranges = ranges("# ours\n127.0.0.0/24 # all\n");
+    let run_there = run(job(settings.clone(), Unbounded::outside())).await;
+    let json = measured(&run_there);
+    assert_eq!(json["addresses"][0]["closed"], json!(["1/tcp"]));
+    assert_eq!(json["addresses"][0]["not_measured"], json!([format!("{open}/tcp")]));
+    assert_eq!(run_there.observations[0].connections, 1);
+    settings.cdn_ranges = ranges("192.0.2.0/24\n");
+    let json = measured(&run(job(settings, Unbounded::outside())).await);
+    assert_eq!(json["addresses"][0]["open"][0]["service"], "pop3");
 }
 
 #[tokio::test]
