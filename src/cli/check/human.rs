@@ -39,7 +39,9 @@ pub(super) fn write(
         .into_iter()
         .map(|verdict| format!("{} {}", report.count(verdict), verdict.as_str().replace('_', " ")))
         .collect();
-    writeln!(out, "\n{} samples, rules: {}", report.samples.len(), counts.join(", "))?;
+    let samples = report.samples.len();
+    let plural = if samples == 1 { "" } else { "s" };
+    writeln!(out, "\n{samples} sample{plural}, rules: {}", counts.join(", "))?;
     write_outcome(out, report, gate, status)
 }
 
