@@ -96,7 +96,7 @@ impl Switches {
 
     fn pins(&self) -> anyhow::Result<Pins> {
         let Some(file) = read(self.expect.as_deref())? else { return Ok(Pins::default()) };
-        parse_expectations(&file.text)
+        parse_expectations(&file)
             .map_err(|error| anyhow::anyhow!("{}: {error}", file.path.display()))
     }
 }
