@@ -47,7 +47,7 @@ pub(super) struct Switches {
     /// Chromium's transport_security_state_static.json
     #[arg(long, value_name = "FILE")]
     hsts_preload_list: Option<PathBuf>,
-    /// Pins: expected ports and records
+    /// Expected ports and records: pins, a zone file, octoDNS, dnscontrol or Terraform state
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
     /// Ports to ask: 1-65535, 80,443, top:100, 53/udp

@@ -35,7 +35,7 @@ pub(super) fn parse(root: &Value) -> Result<Pins, String> {
 }
 
 fn route53(sets: &mut Sets, of: &Value) {
-    let name = of["fqdn"].as_str().filter(|name| !name.is_empty()).or(of["name"].as_str());
+    let name = of["fqdn"].as_str().filter(|name| !name.is_empty()).or_else(|| of["name"].as_str());
     let (Some(name), Some(kind)) = (name, of["type"].as_str()) else { return };
     // One of several answers, by weight, place or health.
     let is_pool = of["set_identifier"].as_str().is_some_and(|id| !id.is_empty());
@@ -48,7 +48,8 @@ fn route53(sets: &mut Sets, of: &Value) {
 }
 
 fn cloudflare(sets: &mut Sets, of: &Value) {
-    let name = of["hostname"].as_str().filter(|name| !name.is_empty()).or(of["name"].as_str());
+    let name =
+        of["hostname"].as_str().filter(|name| !name.is_empty()).or_else(|| of["name"].as_str());
     let (Some(name), Some(kind)) = (name, of["type"].as_str()) else { return };
     // Behind the proxy the world sees other addresses; a short name's zone is not in the state.
     if of["proxied"] == true || !name.contains('.') {
