@@ -50,7 +50,7 @@ pub(super) struct Switches {
     /// Networks of content delivery, one a line: there only pinned and own ports are asked
     #[arg(long, value_name = "FILE")]
     cdn_ranges: Option<PathBuf>,
-    /// Pins: expected ports and records
+    /// Expected ports and records: pins, a zone file, octoDNS, dnscontrol or Terraform state
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
     /// Ports to ask: 1-65535, 80,443, top:100, 53/udp
@@ -100,7 +100,7 @@ impl Switches {
 
     fn pins(&self) -> anyhow::Result<Pins> {
         let Some(file) = read(self.expect.as_deref())? else { return Ok(Pins::default()) };
-        parse_expectations(&file.text)
+        parse_expectations(&file)
             .map_err(|error| anyhow::anyhow!("{}: {error}", file.path.display()))
     }
 }

@@ -7,6 +7,7 @@ mod check;
 mod context;
 mod diagnostics;
 mod diff;
+mod expect;
 mod explain;
 mod file;
 mod files;
@@ -15,7 +16,6 @@ mod load;
 mod model;
 mod over_budget;
 mod overrides;
-mod pins;
 mod reader;
 mod schema;
 mod structure;
@@ -26,6 +26,7 @@ pub use adhoc::{AdHoc, AdHocError};
 pub use context::parse_server;
 pub use diagnostics::{Diagnostic, DiagnosticLevel, Diagnostics};
 pub use diff::{Diff, diff};
+pub use expect::parse_expectations;
 pub use files::{Disk, Files, MAX_FILE, MAX_LIST, MemoryFiles};
 pub use load::{load, load_with_overdrafts, load_without_secrets, parse};
 pub use model::{
@@ -33,7 +34,6 @@ pub use model::{
     SourceConfig, TargetConfig, TokenSpec, WebSpec,
 };
 pub use over_budget::OverBudget;
-pub use pins::parse_expectations;
 pub use schema::schema;
 
 #[cfg(test)]

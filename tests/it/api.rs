@@ -276,12 +276,12 @@ fn an_accepted_baseline_ends_the_drift_and_outlives_the_samples_under_way() {
             .expect("samples");
         page["samples"].as_array().expect("a list").clone()
     };
-    eventually("a learnt baseline", Duration::from_secs(60), || {
+    eventually("samples to learn from", Duration::from_secs(60), || {
         let learnt = samples(&daemon);
         let answered = |sample: &&Value| {
             sample["measurements"]["records"]["www.shop.lab"]["A"]["127.0.0.1"].is_array()
         };
-        (learnt.iter().filter(answered).count() >= 8).then_some(())
+        (learnt.iter().filter(answered).count() >= 2).then_some(())
     });
     let accept = |daemon: &Daemon, more: &[&str]| {
         ask(
@@ -296,6 +296,11 @@ fn an_accepted_baseline_ends_the_drift_and_outlives_the_samples_under_way() {
     let ports = accept(&daemon, &["--probe", "ports"]);
     assert!(said(&ports).contains("only dns learns a baseline"), "{}", said(&ports));
 
+    // A person need not wait until the baseline closes by itself.
+    let known =
+        ["--name", "www.shop.lab", "--type", "A", "--value", "192.0.2.1", "--reason", "ours"];
+    let known = accept(&daemon, &known);
+    assert_eq!(known.status.code(), Some(0), "{}", said(&known));
     zone.change("192.0.2.66");
     daemon.wait_finding("dns-drift", "confirmed", Duration::from_secs(30));
     let show = ask(&daemon, "ciso.token", &["baseline", "show", "--target", "www.shop.lab"]);

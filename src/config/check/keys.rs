@@ -11,10 +11,10 @@ use super::Known;
 use crate::config::at::At;
 use crate::config::context::{Context, parse_server};
 use crate::config::diagnostics::did_you_mean;
+use crate::config::expect::parse_expectations;
 use crate::config::file::{Keys, Many};
 use crate::config::files::{MAX_FILE, MAX_LIST};
 use crate::config::overrides::Overrides;
-use crate::config::pins::parse_expectations;
 use crate::inventory::parse_network;
 use crate::schedule::{Plan, Rate};
 use crate::target::{Host, Pins, PortSet, ProbeKind, Settings};
@@ -160,8 +160,8 @@ fn pins(context: &mut Context<'_>, keys: &Keys) -> Option<Pins> {
     if let Some(at) = &keys.expect
         && let Some(file) = context.text_file(at, MAX_FILE)
     {
-        let read = parse_expectations(&file.text)
-            .map_err(|error| format!("{}: {error}", file.path.display()));
+        let read =
+            parse_expectations(&file).map_err(|error| format!("{}: {error}", file.path.display()));
         joined = context.read(&at.span, read);
     }
     if let Some(at) = &keys.pins {

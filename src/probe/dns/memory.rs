@@ -14,6 +14,9 @@ use crate::probe::Memory;
 pub(super) struct Baseline {
     /// By `NAME TYPE`.
     pub(super) records: BTreeMap<String, Learnt>,
+    /// By `NAME TYPE`, where recursive servers are asked too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    given: BTreeMap<String, Given>,
 }
 
 /// What one name and type showed.
@@ -21,8 +24,18 @@ pub(super) struct Baseline {
 pub(super) struct Learnt {
     /// Samples in which at least one authority gave an answer that compares.
     pub(super) samples: u32,
-    /// Samples since a value was new.
-    pub(super) calm: u32,
+    /// Such answers.
+    #[serde(default)]
+    answers: u32,
+    /// Times that a value came which the sample before did not have.
+    #[serde(default)]
+    arrivals: u32,
+    /// `arrivals` when a value was new the last time.
+    #[serde(default)]
+    arrivals_at_new: u32,
+    /// Whether a value ever came later, or went.
+    #[serde(default)]
+    varied: bool,
     /// Whether the set is closed.
     pub(super) frozen: bool,
     /// The values, with how often they were seen.
@@ -39,6 +52,12 @@ pub(super) struct Count {
     pub(super) some: u32,
     /// Samples in which every authority that answered gave it.
     pub(super) every: u32,
+    /// Times that it came.
+    #[serde(default)]
+    runs: u32,
+    /// Whether the last sample had it.
+    #[serde(default)]
+    here: bool,
 }
 
 impl Learnt {
@@ -47,15 +66,30 @@ impl Learnt {
         self.values.iter().filter(|(_, count)| count.every >= self.samples).map(|(value, _)| value)
     }
 
-    /// Good–Turing: the share of answers yet unseen is about that of values seen once.
-    fn is_complete(&self) -> bool {
-        let singletons = self.values.values().filter(|count| count.some == 1).count();
-        self.samples >= MIN_SAMPLES
-            && self.calm >= MIN_CALM
-            && singletons as f64 / f64::from(self.samples) < MAX_MISSING
+    /// The share of answers that may yet be unseen. A set that never varied: three in the number of
+    /// answers (at 95 %). Else by arrivals, for samples that follow one another are no independent
+    /// draws where answers stay a while: Good–Turing, the share of those that came once, and no less
+    /// than three in the arrivals since one was new.
+    pub(super) fn missing_mass(&self) -> f64 {
+        if !self.varied {
+            return share(3, self.answers);
+        }
+        let once = self.values.values().filter(|count| count.runs == 1).count();
+        let once = share(u32::try_from(once).unwrap_or(u32::MAX), self.arrivals);
+        once.max(share(3, self.arrivals - self.arrivals_at_new.min(self.arrivals)))
     }
 
-    fn learn(&mut self, answers: &[&Answer]) {
+    fn is_complete(&self, kind: &str) -> bool {
+        let most = match (self.varied, BALANCED.contains(&kind)) {
+            // Who varies may well have a seldom value.
+            (true, _) => MAX_MISSING_VARIED,
+            (false, true) => MAX_MISSING,
+            (false, false) => MAX_MISSING_CONFIGURED,
+        };
+        self.missing_mass() <= most
+    }
+
+    fn learn(&mut self, kind: &str, answers: &[&Answer]) {
         let sets: Vec<BTreeSet<String>> =
             answers.iter().filter_map(|answer| answer.values()).map(shortened).collect();
         if sets.is_empty() {
@@ -71,21 +105,100 @@ impl Learnt {
             }
             return;
         }
+        let is_first = self.samples == 0;
         self.samples = self.samples.saturating_add(1);
-        self.calm = self.calm.saturating_add(1);
-        for value in union {
-            if !self.values.contains_key(value) {
-                self.calm = 0;
+        self.answers = self.answers.saturating_add(u32::try_from(sets.len()).unwrap_or(u32::MAX));
+        for (value, count) in &mut self.values {
+            if count.here && !union.contains(value) {
+                count.here = false;
+                self.varied = true;
             }
+        }
+        for value in union {
+            let is_new = !self.values.contains_key(value);
             let count = self.values.entry(value.clone()).or_default();
-            count.some += 1;
+            count.some = count.some.saturating_add(1);
             count.every += u32::from(sets.iter().all(|set| set.contains(value)));
+            if !count.here {
+                count.here = true;
+                count.runs = count.runs.saturating_add(1);
+                self.arrivals = self.arrivals.saturating_add(1);
+                self.varied |= !is_first;
+            }
+            if is_new {
+                self.arrivals_at_new = self.arrivals;
+            }
         }
-        // The first sample shows nothing new: there was nothing to hold it against.
-        if self.samples == 1 {
-            self.calm = 0;
+        self.frozen = self.is_complete(kind);
+    }
+}
+
+fn share(part: u32, whole: u32) -> f64 {
+    if whole == 0 { 1.0 } else { (f64::from(part) / f64::from(whole)).min(1.0) }
+}
+
+/// What authorities gave of late: a resolver that still gives it is no liar.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub(super) struct Given {
+    /// The longest TTL seen.
+    ttl: u32,
+    /// Values, or the word of a negative answer, with the second they were last given.
+    at: BTreeMap<String, i64>,
+}
+
+impl Baseline {
+    /// Notes what authorities give now, with the TTL that caches keep it for.
+    pub(super) fn note(&mut self, key: &str, given: &[(&Answer, u32)], now: i64) {
+        if !self.given.contains_key(key) && self.given.len() >= MAX_RECORDS {
+            return;
         }
-        self.frozen = self.is_complete();
+        let entry = self.given.entry(key.to_owned()).or_default();
+        for (answer, ttl) in given {
+            entry.ttl = entry.ttl.max(*ttl).min(MAX_WINDOW);
+            for value in words(answer) {
+                entry.at.insert(value, now);
+            }
+        }
+        let since = now - i64::from(entry.ttl);
+        entry.at.retain(|_, at| *at >= since);
+        while entry.at.len() > MAX_GIVEN {
+            let oldest = entry.at.iter().min_by_key(|(_, at)| **at).map(|(value, _)| value.clone());
+            oldest.map(|value| entry.at.remove(&value));
+        }
+        if entry.at.is_empty() {
+            self.given.remove(key);
+        }
+    }
+
+    /// What each record's baseline rests on: `NAME TYPE` → how many values it has, whether it is
+    /// closed, and the share of answers that may yet be unseen.
+    pub(super) fn shown(&self) -> serde_json::Value {
+        let facts = |learnt: &Learnt| {
+            serde_json::json!({
+                "values": learnt.values.len(), "samples": learnt.samples, "frozen": learnt.frozen,
+                "missing_mass": (learnt.missing_mass() * 1e4).round() / 1e4,
+                "pending": learnt.pending,
+            })
+        };
+        self.records.iter().map(|(key, learnt)| (key.clone(), facts(learnt))).collect()
+    }
+
+    /// Whether some cache may still hold this answer lawfully.
+    pub(super) fn may_be_cached(&self, key: &str, answer: &Answer, now: i64) -> bool {
+        let Some(given) = self.given.get(key) else { return false };
+        let since = now - i64::from(given.ttl);
+        let words = words(answer);
+        !words.is_empty()
+            && words.iter().all(|value| given.at.get(value).is_some_and(|at| *at >= since))
+    }
+}
+
+fn words(answer: &Answer) -> BTreeSet<String> {
+    match answer {
+        Answer::Set(set) => shortened(set.clone()),
+        Answer::Nodata => BTreeSet::from(["!nodata".to_owned()]),
+        Answer::Nxdomain => BTreeSet::from(["!nxdomain".to_owned()]),
+        Answer::Error(_) => BTreeSet::new(),
     }
 }
 
@@ -106,6 +219,9 @@ impl Baseline {
             if bytes.len() <= MAX_BYTES {
                 return Memory { version: VERSION, bytes };
             }
+            if self.given.pop_last().is_some() {
+                continue;
+            }
             let heaviest = self
                 .records
                 .iter()
@@ -124,7 +240,7 @@ impl Baseline {
             return;
         }
         let learnt = self.records.entry(key.to_owned()).or_default();
-        learnt.learn(answers);
+        learnt.learn(key.rsplit(' ').next().unwrap_or_default(), answers);
         // A set without end is no set; it is never judged.
         if learnt.samples == 0 || learnt.values.len() > MAX_VALUES {
             self.records.remove(key);
@@ -154,9 +270,9 @@ pub fn accept(
     let mut baseline = Baseline::read(memory);
     let key = format!("{} {}", name.trim_end_matches('.').to_ascii_lowercase(), kind);
     let learnt = baseline.records.entry(key).or_default();
-    learnt.samples = learnt.samples.max(MIN_SAMPLES);
+    learnt.samples = learnt.samples.max(1);
     // Of a new value nobody knows yet whether every answer has it, so it cannot be missed.
-    let new = Count { some: learnt.samples, every: 0 };
+    let new = Count { some: learnt.samples, ..Count::default() };
     let counts = std::mem::take(&mut learnt.values);
     learnt.values = values
         .iter()
@@ -210,14 +326,23 @@ const MAX_VALUES: usize = 64;
 /// Characters of one value; longer ones are remembered by digest.
 const MAX_TEXT: usize = 512;
 
-/// Samples before a set may close.
-const MIN_SAMPLES: u32 = 3;
+/// Types whose answers balancers rotate.
+const BALANCED: [&str; 3] = ["A", "AAAA", "CNAME"];
 
-/// Samples without a new value before a set may close.
-const MIN_CALM: u32 = 3;
-
-/// The share of answers that may yet be unseen when a set closes.
+/// The share of answers that may yet be unseen when a set that never varied closes: 300 answers.
 const MAX_MISSING: f64 = 0.01;
+
+/// The same for types that only people and tools change: 30 answers.
+const MAX_MISSING_CONFIGURED: f64 = 0.1;
+
+/// The same for a set that varies: 1,000 arrivals since a value was new.
+const MAX_MISSING_VARIED: f64 = 0.003;
+
+/// Seconds for which a cache may keep an answer, at most (two days).
+const MAX_WINDOW: u32 = 48 * 3600;
+
+/// Values of one name and type that a cache may hold.
+const MAX_GIVEN: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -230,40 +355,64 @@ mod tests {
         Answer::Set(values.iter().map(|v| (*v).to_owned()).collect())
     }
 
-    fn learnt(samples: &[&[Answer]]) -> Baseline {
+    fn learnt(key: &str, samples: impl IntoIterator<Item = Answer>) -> Baseline {
         let mut baseline = Baseline::default();
-        for answers in samples {
-            baseline.learn("a A", &answers.iter().collect::<Vec<_>>());
+        for answer in samples {
+            baseline.learn(key, &[&answer]);
         }
         baseline
     }
 
-    #[test]
-    fn a_set_closes_after_three_samples_without_anything_new() {
-        let one = [set(&["1"])];
-        assert!(learnt(&[&one, &one, &one]).frozen("a A").is_none());
-        assert!(learnt(&[&one, &one, &one, &one]).frozen("a A").is_some());
+    fn closed(key: &str, samples: usize) -> Baseline {
+        learnt(key, std::iter::repeat_n(set(&["1"]), samples))
     }
 
     #[test]
-    fn a_pool_stays_open_while_values_were_seen_only_once() {
-        let pool: Vec<[Answer; 1]> =
-            ["1", "2", "3", "1", "2", "1"].map(|value| [set(&[value])]).into();
-        let samples: Vec<&[Answer]> = pool.iter().map(|s| s.as_slice()).collect();
-        let baseline = learnt(&samples);
-        assert!(baseline.frozen("a A").is_none(), "3 was seen once in 6");
+    fn a_set_that_never_varies_closes_when_little_can_be_missing() {
+        assert!(closed("a A", 299).frozen("a A").is_none());
+        assert!(closed("a A", 300).frozen("a A").is_some());
+        assert!(closed("a MX", 29).frozen("a MX").is_none());
+        assert!(closed("a MX", 30).frozen("a MX").is_some());
+    }
+
+    #[test]
+    fn a_pool_stays_open_while_a_value_came_only_once() {
+        let pool = (0..4000).map(|at| match at {
+            7 => set(&["seldom"]),
+            at if at % 2 == 0 => set(&["1"]),
+            _ => set(&["2"]),
+        });
+        let baseline = learnt("a A", pool);
+        let learnt = baseline.frozen("a A").expect("closed");
+        assert!(learnt.arrivals - learnt.arrivals_at_new >= 1000, "{learnt:?}");
+        let stays = (0..600).map(|at| if at < 200 { set(&["1"]) } else { set(&["2"]) });
+        assert!(self::learnt("a A", stays).frozen("a A").is_none(), "two values that stayed");
+    }
+
+    #[test]
+    fn what_an_authority_gave_is_lawful_in_caches_for_its_ttl() {
+        let (old, new) = (set(&["1"]), set(&["2"]));
+        let mut baseline = Baseline::default();
+        baseline.note("a A", &[(&old, 300)], 1000);
+        baseline.note("a A", &[(&new, 300)], 1100);
+        assert!(baseline.may_be_cached("a A", &old, 1300));
+        assert!(baseline.may_be_cached("a A", &set(&["1", "2"]), 1300));
+        assert!(!baseline.may_be_cached("a A", &old, 1301));
+        assert!(!baseline.may_be_cached("a A", &set(&["6"]), 1100));
+        assert!(!baseline.may_be_cached("a A", &Answer::Nxdomain, 1100));
+        baseline.note("a A", &[(&Answer::Nxdomain, 60)], 1200);
+        assert!(baseline.may_be_cached("a A", &Answer::Nxdomain, 1201));
     }
 
     #[test]
     fn an_error_teaches_nothing() {
-        let baseline = learnt(&[&[Answer::Error(Fault::Servfail)]]);
+        let baseline = learnt("a A", [Answer::Error(Fault::Servfail)]);
         assert!(baseline.records.is_empty());
     }
 
     #[test]
     fn a_closed_set_takes_nothing_in_but_by_acceptance() {
-        let one = [set(&["1"])];
-        let mut baseline = learnt(&[&one, &one, &one, &one]);
+        let mut baseline = closed("a A", 300);
         baseline.learn("a A", &[&set(&["1", "66"])]);
         let closed = baseline.frozen("a A").expect("closed");
         assert!(!closed.values.contains_key("66") && closed.pending.contains("66"));

@@ -15,6 +15,8 @@ mod dangling;
 mod delegate;
 mod dnssec;
 mod drift;
+#[cfg(test)]
+mod drift_tests;
 mod facts;
 #[cfg(fuzzing)]
 pub mod fuzzing;

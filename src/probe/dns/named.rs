@@ -40,8 +40,15 @@ pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Op
             let records = found.records();
             write_authorities(&mut measured, job, &walk, &name, &found, &records).await;
             write_drift(&mut measured, job, &records, &baseline);
-            write_resolvers(&mut measured, &heard, &records, &baseline);
-            learn(&mut baseline, settings, &records);
+            let now = job.now.timestamp();
+            if !heard.is_empty() {
+                note(&mut baseline, &found, &records, now);
+            }
+            write_resolvers(&mut measured, &heard, &records, &baseline, now);
+            learn(&mut baseline, settings, &found, &records);
+            if job.memory.is_some() {
+                measured.set("baseline", baseline.shown());
+            }
             (Outcome::Measured(measured), Some(baseline.write()))
         }
         Err(why) => {
@@ -54,7 +61,8 @@ pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Op
             for fact in OF_AUTHORITIES {
                 measured.set_unknown(*fact, why.clone());
             }
-            write_resolvers(&mut measured, &heard, &Records::new(), &baseline);
+            let now = job.now.timestamp();
+            write_resolvers(&mut measured, &heard, &Records::new(), &baseline, now);
             (Outcome::Measured(measured), None)
         }
     }
@@ -228,8 +236,9 @@ fn write_resolvers(
     heard: &[Heard],
     records: &Records,
     baseline: &Baseline,
+    now: i64,
 ) {
-    let (resolvers, disagreement, unknown) = resolvers::judge(heard, records, baseline);
+    let (resolvers, disagreement, unknown) = resolvers::judge(heard, records, baseline, now);
     measured.set("resolvers", resolvers);
     if records.is_empty() {
         measured.set_unknown("resolver_disagreement", Reason::NotObserved);
@@ -241,15 +250,38 @@ fn write_resolvers(
     }
 }
 
-/// Learns what no pin speaks of.
-fn learn(baseline: &mut Baseline, settings: &Settings, records: &Records) {
+/// Notes what caches may hold from now on.
+fn note(baseline: &mut Baseline, found: &Found, records: &Records, now: i64) {
+    let soa = found.zones.iter().flat_map(|zone| &zone.surveys).filter_map(|s| s.soa.as_ref());
+    let negative = soa.map(|soa| soa.minimum).max().unwrap_or(NEGATIVE_TTL);
     for (name, types) in records {
         for (kind, servers) in types {
-            if drift::pinned(&settings.pins, name, kind).is_some() {
+            let told = servers
+                .values()
+                .filter_map(|told| Some((told.seen.as_ref().ok()?, told.ttl.unwrap_or(negative))));
+            baseline.note(&format!("{name} {kind}"), &told.collect::<Vec<_>>(), now);
+        }
+    }
+}
+
+/// Learns what no pin speaks of, as far as it is ours: what an alias comes to in another's zone is
+/// for the other to change.
+fn learn(baseline: &mut Baseline, settings: &Settings, found: &Found, records: &Records) {
+    let is_ours = |target: &str| {
+        text::name(target).is_some_and(|name| found.zones.iter().any(|z| z.name.zone_of(&name)))
+    };
+    for (name, types) in records {
+        let aliases = types.get("CNAME").into_iter().flat_map(BTreeMap::values);
+        let targets = aliases.filter_map(|told| told.seen.as_ref().ok()?.values()).flatten();
+        let is_foreign = targets.into_iter().any(|target| !is_ours(&target));
+        for (kind, servers) in types {
+            let is_pinned = drift::pinned(&settings.pins, name, kind).is_some();
+            if is_pinned || is_foreign && kind != "CNAME" {
                 continue;
             }
+            let plain = servers.iter().filter(|(server, _)| !server.contains(facts::BY_SUBNET));
             let answers: Vec<&Answer> =
-                servers.values().filter_map(|Told { seen, .. }| seen.as_ref().ok()).collect();
+                plain.filter_map(|(_, Told { seen, .. })| seen.as_ref().ok()).collect();
             baseline.learn(&format!("{name} {kind}"), &answers);
         }
     }
@@ -279,6 +311,9 @@ const OF_AUTHORITIES: &[&str] = &[
 
 /// Networks that one name and type is asked for.
 const MAX_SUBNETS: usize = 16;
+
+/// Seconds that a negative answer is kept where the zone does not say (RFC 2308 §5).
+const NEGATIVE_TTL: u32 = 10_800;
 
 /// Names and types asked for in one sample.
 const MAX_WANTED: usize = 500;

@@ -61,13 +61,16 @@ pub(super) fn judge(
     heard: &[Heard],
     records: &Records,
     baseline: &Baseline,
+    now: i64,
 ) -> (Value, Vec<Value>, Vec<(Path, Unknown)>) {
     let mut servers = Map::new();
     let (mut disagreements, mut unknown) = (Vec::new(), Vec::new());
     for one in heard {
         let given = given(records, &one.name, &one.kind);
         let agrees = one.seen.as_ref().ok().and_then(|answer| {
-            agrees(answer, &given, baseline, &format!("{} {}", one.name, one.kind))
+            let key = format!("{} {}", one.name, one.kind);
+            let agrees = agrees(answer, &given, baseline, &key)?;
+            Some(agrees || baseline.may_be_cached(&key, answer, now))
         });
         if let (Ok(answer @ Answer::Set(_)), Some(false)) = (&one.seen, agrees) {
             disagreements.push(json!({
@@ -94,7 +97,7 @@ pub(super) fn judge(
     (Value::Object(servers), disagreements, unknown)
 }
 
-/// Whether an answer is lawful: some authority gives it, or all its values are ones that
+/// Whether an answer is one of today: some authority gives it, or all its values are ones that
 /// authorities give or were accepted to give. `None` where that can't be said.
 fn agrees(answer: &Answer, given: &[&Answer], baseline: &Baseline, key: &str) -> Option<bool> {
     let values = answer.values()?;

@@ -24,7 +24,7 @@ pub(super) async fn policy(
         [record] => {
             let record = read(record);
             all = record.all.map(String::from).unwrap_or_default();
-            count.follow(walk, &record, &[name.clone()]).await;
+            count.follow(walk, &record, std::slice::from_ref(name)).await;
         }
         [] => {}
         _ => count.err("multiple_records"),

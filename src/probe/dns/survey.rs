@@ -18,6 +18,9 @@ use super::text;
 use super::wire::Question;
 use crate::sample::{Reason, Unknown};
 
+/// Name, type, and the network that was asked for.
+pub(super) type Key = (String, String, Option<IpNet>);
+
 /// What one authority showed.
 #[derive(Debug)]
 pub(super) struct Survey {
@@ -32,7 +35,7 @@ pub(super) struct Survey {
     /// Why it was not asked.
     pub(super) unasked: Option<Unknown>,
     /// What it gave for each name and type, to anyone or to a network, with the TTL.
-    pub(super) records: BTreeMap<(String, String, Option<IpNet>), (Seen, Option<u32>)>,
+    pub(super) records: BTreeMap<Key, (Seen, Option<u32>)>,
     /// Its DNSKEY set.
     pub(super) keys: Result<BTreeSet<Dnskey>, Unknown>,
     /// Its answers with their signatures, within bounds.
@@ -110,7 +113,7 @@ pub(super) async fn take(
         let (name, kind) = answer::key(name, *kind);
         survey.records.insert((name.clone(), kind.clone(), None), told);
         for net in subnets {
-            let question = question.clone().from_client(*net);
+            let question = question.clone().for_client(*net);
             let told = survey.ask_record(asker, walk, zone, &question).await;
             survey.records.insert((name.clone(), kind.clone(), Some(*net)), told);
         }

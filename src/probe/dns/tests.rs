@@ -326,11 +326,17 @@ async fn an_alias_is_held_to_its_suffix_whatever_type_the_pin_names() {
 async fn a_learnt_baseline_shows_drift_and_is_not_updated_by_it() {
     let lab = internet(shop(), shop(), vec![]).await;
     let mut asked_often = asked(&lab);
-    for _ in 0..4 {
+    for _ in 0..2 {
         let run = asked_often.of("shop.test").await;
         asked_often.memory = run.memory.clone();
         assert_eq!(fact(&measured(run), &["drift"]), &json!([]));
     }
+    let known = ["192.0.2.1", "192.0.2.2"].map(str::to_owned).into();
+    asked_often.memory = Some(super::accept(asked_often.memory.as_ref(), "shop.test", "A", &known));
+    let m = asked_often.facts("shop.test").await;
+    assert_eq!(fact(&m, &["drift"]), &json!([]));
+    assert_eq!(fact(&m, &["baseline", "shop.test A", "frozen"]), true);
+    assert_eq!(fact(&m, &["baseline", "shop.test AAAA", "frozen"]), false);
     drop(lab);
     let rogue = SHOP.replace("shop.test 300 A 192.0.2.2", "shop.test 300 A 6.6.6.6");
     let rogue = || Script::of(&[("shop.test", &rogue)]);
@@ -368,6 +374,25 @@ async fn a_resolver_that_rewrites_is_held_against_the_authorities() {
     let items = fact(&m, &["resolver_disagreement"]).as_array().expect("items");
     assert_eq!(items.len(), 1);
     assert_eq!(items[0]["server"], "127.0.0.7");
+}
+
+#[tokio::test]
+async fn a_resolver_may_give_what_was_true_until_its_ttl_is_over() {
+    let old = Script::of(&[("shop.test", SHOP)]).way(Way::Recurse);
+    let lab = internet(shop(), shop(), vec![(6, old.clone())]).await;
+    let memory = asked(&lab).resolvers(&lab, &[6]).of("shop.test").await.memory;
+    drop(lab);
+    let new = SHOP.replace("192.0.2.2", "192.0.2.3");
+    let new = || Script::of(&[("shop.test", &new)]);
+    let lab = internet(new(), new(), vec![(6, old)]).await;
+    let mut late = asked(&lab).resolvers(&lab, &[6]);
+    late.memory = memory;
+    for (seconds, agrees) in [(299, true), (301, false)] {
+        late.now = asked(&lab).now + chrono::TimeDelta::seconds(seconds);
+        let m = late.facts("shop.test").await;
+        let fact = fact(&m, &["resolvers", "127.0.0.6", "shop.test", "A", "agrees"]);
+        assert_eq!(fact, agrees, "after {seconds} s");
+    }
 }
 
 #[tokio::test]

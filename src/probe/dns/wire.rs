@@ -29,7 +29,7 @@ impl Question {
 
     /// The same, as if for a client of that network.
     #[must_use]
-    pub(super) fn from_client(mut self, subnet: IpNet) -> Self {
+    pub(super) fn for_client(mut self, subnet: IpNet) -> Self {
         self.subnet = Some(subnet);
         self
     }

@@ -112,6 +112,12 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("dns.drift", Kind::Items, "Departures from pins and baseline.")
         .subject(&["name", "type"])
         .evidence(drift),
+    Measure::new(
+        "dns.baseline",
+        Kind::Object,
+        "`NAME TYPE` → what its learnt baseline rests on: values, samples, frozen, missing_mass, pending.",
+    )
+    .volatile(),
     Measure::new("dns.caa", Kind::Object, "The CAA set that applies."),
     Measure::new("dns.caa.present", Kind::Bool, "Whether a CAA set applies."),
     Measure::new("dns.mail", Kind::Object, "Mail policy records."),
