@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::net::{Net, THERE, THERE6};
-use crate::support::peers::{find, is_skipped, wait_port};
+use crate::support::peers::{Nginx, find, is_skipped, wait_port};
+use crate::support::pki::Pki;
 use crate::support::{Daemon, Process, check_json, eventually, free_port, get_json, run};
 
 fn facts(report: &Value) -> &Value {
@@ -205,6 +206,32 @@ fn real_servers_on_ports_of_no_fame_are_known_by_their_answers() {
     assert_eq!(voice(there, cache), ("memcached", "unauthenticated"));
     let log = std::fs::read_to_string(folder.path().join(format!("redis-{open}.log")));
     assert!(!log.expect("a log").contains("ATTACK"), "Redis took us for an attacker");
+}
+
+#[test]
+fn what_speaks_inside_tls_is_known_inside_tls() {
+    if is_skipped("nginx-light") {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let pki = Pki::new(folder.path());
+    let (certificate, key) = pki.leaf("site.test", 2124);
+    let (search, engine) = (free_port(), free_port());
+    let lines = format!(
+        "}} server {{ listen 127.0.0.1:{search}; \
+         location / {{ return 200 '{{\"tagline\" : \"You Know, for Search\"}}'; }} }}\n\
+         server {{ listen 127.0.0.1:{engine}; location /version {{ return 200 '{{\"ApiVersion\":\"1\"}}'; }}\n\
+         location / {{ return 404 '404 page not found'; }} }} server {{ listen 127.0.0.1:{};",
+        free_port()
+    );
+    let nginx = Nginx::start(folder.path(), &certificate, &key, &lines);
+    let ports = format!("--ports={},{},{search},{engine}", nginx.https, nginx.http);
+    let (_, report) = check_json(&["127.0.0.1", "--probe=ports", &ports]);
+    let there = address(&report, "127.0.0.1");
+    assert_eq!(voice(there, nginx.https), ("tls/http", "none"));
+    assert_eq!(voice(there, nginx.http), ("http", "none"));
+    assert_eq!(voice(there, search), ("elasticsearch", "unauthenticated"));
+    assert_eq!(voice(there, engine), ("docker", "unauthenticated"));
 }
 
 #[test]

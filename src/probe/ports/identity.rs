@@ -35,7 +35,7 @@ pub(super) fn recognise(words: Words, port: u16, said: &[u8]) -> Option<(Identit
     let own = match words {
         Words::Amqp => amqp(said),
         Words::EtcdRange => None,
-        Words::Http(_) => None,
+        Words::Hello | Words::Http(_) => None,
         Words::Kafka => kafka(said),
         Words::Ldap => ldap(said),
         Words::Memcached => memcached(said),
@@ -316,6 +316,8 @@ mod tests {
         let bad = b"HTTP/1.1 400 Bad Request\r\n\r\n";
         let (identity, next) = recognise(Words::Redis, 6_379, bad).expect("it is known");
         assert_eq!((identity.service, next), ("http", Next::Ask(Words::Http("/"))));
+        let (_, next) = recognise(Words::Hello, 9_200, bad).expect("it is known");
+        assert_eq!(next, Next::Ask(Words::Http("/")));
         assert_eq!(recognise(Words::Redis, 1, b"?"), None);
     }
 

@@ -8,6 +8,8 @@ pub(super) enum Words {
     Amqp,
     /// One key counted, through etcd's gateway.
     EtcdRange,
+    /// A TLS hello, which is said elsewhere; what answers it in the clear was not asked anything else.
+    Hello,
     /// GET of this path.
     Http(&'static str),
     /// The versions, then the brokers, of no topic.
@@ -37,6 +39,7 @@ impl Words {
                 let body = r#"{"key":"AA==","limit":1,"count_only":true}"#;
                 http("POST", "/v3/kv/range", host, body)
             }
+            Self::Hello => Vec::new(),
             Self::Http(path) => http("GET", path, host, ""),
             Self::Kafka => KAFKA.to_vec(),
             Self::Ldap => LDAP.to_vec(),

@@ -30,6 +30,8 @@ pub(super) struct Look {
     unstable: BTreeSet<Port>,
     /// Open and then not, within this run.
     fickle: BTreeSet<Port>,
+    /// Unexpected, and found open by three connects.
+    confirmed: BTreeSet<Port>,
 }
 
 /// What is known of the host itself.
@@ -63,10 +65,10 @@ impl Host {
 
 impl Look {
     pub(super) fn new(ask: Ask, scan: Scan, mut unstable: BTreeSet<Port>) -> Self {
-        let Scan { states, answers_everywhere, fickle } = scan;
+        let Scan { states, answers_everywhere, fickle, confirmed } = scan;
         let host = Host::of(&states, answers_everywhere);
         unstable.extend(&fickle);
-        Self { ask, states, host, unstable, fickle }
+        Self { ask, states, host, unstable, fickle, confirmed }
     }
 
     /// Takes in what the drip knows of ports that were not asked this time, and what the drip is to
@@ -259,11 +261,15 @@ fn unexpected(looks: &[Look]) -> Found {
                 doubts.insert(port, unknown);
                 continue;
             }
-            items.push(json!({
+            let mut item = json!({
                 "address": look.ask.address,
                 "port": port.to_string(),
                 "service": voice.service,
-            }));
+            });
+            if look.confirmed.contains(&port) {
+                item["sightings"] = json!(3);
+            }
+            items.push(item);
         }
         for port in look.states.keys().filter(|port| !expected.allows(**port)) {
             // A silent UDP port is the usual thing; it was asked and told us nothing.

@@ -45,6 +45,8 @@ pub(super) struct Scan {
     pub(super) answers_everywhere: bool,
     /// Ports that were open and then not, within this run.
     pub(super) fickle: BTreeSet<Port>,
+    /// Unexpected ports that three connects found open.
+    pub(super) confirmed: BTreeSet<Port>,
 }
 
 /// One run's way of asking.
@@ -89,11 +91,13 @@ pub(super) struct Answer {
     pub(super) state: State,
     pub(super) timing: Timing,
     pub(super) is_fickle: bool,
+    /// Whether every connect that there may be found it open.
+    pub(super) is_confirmed: bool,
 }
 
 impl Answer {
     pub(super) fn new(question: Question, state: State) -> Self {
-        Self { question, state, timing: Timing::Prompt, is_fickle: false }
+        Self { question, state, timing: Timing::Prompt, is_fickle: false, is_confirmed: false }
     }
 }
 
@@ -293,25 +297,29 @@ impl Scanner {
 
 /// By address: what is believed of the answers.
 fn gather(asks: &[Ask], answers: Vec<Answer>) -> Vec<Scan> {
-    let mut seen: Vec<(Vec<(Port, State)>, Vec<State>, BTreeSet<Port>)> =
+    let mut scans: Vec<(Scan, Vec<(Port, State)>, Vec<State>)> =
         asks.iter().map(|_| Default::default()).collect();
     for answer in answers {
-        let (states, canaries, fickle) = &mut seen[answer.question.at];
+        let (scan, states, canaries) = &mut scans[answer.question.at];
         let port = answer.question.port();
-        match answer.question.is_canary {
-            true => canaries.push(answer.state),
-            false => states.push((port, answer.state)),
+        if answer.question.is_canary {
+            canaries.push(answer.state);
+            continue;
         }
-        if answer.is_fickle && !answer.question.is_canary {
-            fickle.insert(port);
+        states.push((port, answer.state));
+        if answer.is_fickle {
+            scan.fickle.insert(port);
+        }
+        if answer.is_confirmed {
+            scan.confirmed.insert(port);
         }
     }
-    let gathered = asks.iter().zip(seen).map(|(ask, (states, canaries, fickle))| {
+    let gathered = asks.iter().zip(scans).map(|(ask, (scan, states, canaries))| {
         let mut states: BTreeMap<Port, State> = states.into_iter().collect();
         let refused = ask.refused.iter();
         states.extend(refused.map(|(port, why)| (*port, State::NotMeasured(why.clone()))));
         let answers_everywhere = believe(&mut states, &canaries);
-        Scan { states, answers_everywhere, fickle }
+        Scan { states, answers_everywhere, ..scan }
     });
     gathered.collect()
 }

@@ -30,10 +30,13 @@ pub(super) async fn talk(scanner: &Scanner, question: Question, connection: Conn
     let state = talk.identify(connection).await;
     if question.is_unexpected {
         while talk.connections < CONNECTIONS && !talk.is_fickle {
-            drop(talk.connect().await);
+            if talk.connect().await.is_none() {
+                break;
+            }
         }
     }
-    Answer { is_fickle: talk.is_fickle, ..Answer::new(question, state) }
+    let is_confirmed = !talk.is_fickle && talk.connections == CONNECTIONS;
+    Answer { is_fickle: talk.is_fickle, is_confirmed, ..Answer::new(question, state) }
 }
 
 struct Talk<'a> {
@@ -110,7 +113,8 @@ impl Talk<'_> {
             }
             match heard {
                 Heard::Said(said, inside) => {
-                    let known = recognise(opening.words, port, &said);
+                    let words = if opening.tls && !inside { Words::Hello } else { opening.words };
+                    let known = recognise(words, port, &said);
                     let (identity, next) = known.unwrap_or((Identity::UNKNOWN, Next::Other));
                     best = best.or_better(Voice::known(&identity, inside, &said));
                     match next {
@@ -145,10 +149,12 @@ impl Talk<'_> {
         let Question { to, purpose, .. } = self.question;
         let host = self.scanner.host.as_deref();
         let permit = self.scanner.dialer.admit(host, to, purpose).await.ok()?;
-        self.connections += 1;
         self.connected_at = Instant::now();
         match self.scanner.dialer.knock(permit, to, self.scanner.timeout).await {
-            Knock::Open(connection) => Some(connection),
+            Knock::Open(connection) => {
+                self.connections += 1;
+                Some(connection)
+            }
             Knock::Refused(_) | Knock::Silent => {
                 self.is_fickle = true;
                 None

@@ -16,12 +16,14 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("ports.addresses.open.exposure", Kind::Text, "none, auth or unauthenticated."),
     Measure::new("ports.addresses.open.evidence", Kind::Text, "What it said, printable ASCII.")
         .volatile(),
-    Measure::new("ports.addresses.closed", Kind::Set, "Ports that refused."),
+    // A pass through every port changes these at each sample; what is open is what matters.
+    Measure::new("ports.addresses.closed", Kind::Set, "Ports that refused.").volatile(),
     Measure::new(
         "ports.addresses.filtered",
         Kind::Set,
         "Ports that did not answer, or were rejected on the way.",
-    ),
+    )
+    .volatile(),
     Measure::new("ports.addresses.open_or_filtered", Kind::Set, "UDP ports without an answer."),
     Measure::new(
         "ports.addresses.not_measured",
@@ -49,7 +51,11 @@ pub(super) const MEASURES: &[Measure] = &[
         "Open ports that the pins do not allow; none without pins.",
     )
     .subject(&["port"])
-    .evidence(|_| Evidence::Forgeable),
+    // Three connects, seconds apart, are agreement enough.
+    .evidence(|item| match item["sightings"].as_u64() {
+        Some(3..) => Evidence::Shown,
+        _ => Evidence::Forgeable,
+    }),
     Measure::new("ports.missing", Kind::Items, "Ports that the pins demand and that are not open.")
         .subject(&["port"])
         .evidence(|_| Evidence::Missed),
