@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::sample::{Outcome, Reason, Unknown};
+use crate::sample::{Cause, Outcome, Reason, Unknown};
 use crate::target::{Point, ProbeKind};
 
 /// What a probe is handed.
@@ -27,6 +27,8 @@ pub struct Job {
     pub now: DateTime<Utc>,
     /// This run's randomness.
     pub seed: u64,
+    /// Why it runs: what is asked by hand is asked in full, what is due again and again in turns.
+    pub cause: Cause,
     /// The only way out to the network.
     pub dialer: dial::Dialer,
     /// Whether the run may also tell what it came by of another kind (http → tls): nobody else

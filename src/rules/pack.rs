@@ -61,7 +61,7 @@ pub(super) fn read_pack(file: &str, text: &str, shipped: bool) -> Pack {
 }
 
 /// The profiles that Secchi knows, and what each is for.
-pub(super) const PROFILES: [(&str, &str); 7] = [
+pub(super) const PROFILES: [(&str, &str); 8] = [
     ("baseline", "What is broken or dangerous on any estate."),
     (
         "standard",
@@ -72,6 +72,7 @@ pub(super) const PROFILES: [(&str, &str); 7] = [
     ("mozilla-intermediate-6.0", "Mozilla's server side TLS guideline 6.0, intermediate."),
     ("mozilla-intermediate-5.7", "Mozilla's server side TLS guideline 5.7, intermediate."),
     ("owasp-headers", "The OWASP Secure Headers Project's recommendations."),
+    ("internet-nl", "What Internet.nl's test of a website asks of HTTP."),
 ];
 
 struct Reader {

@@ -82,7 +82,7 @@ impl Taker {
         let inflight = self.metrics.inflight.with_label_values(&[point.probe.as_str()]);
         inflight.inc();
         // A task of its own, so that a panic on some peer's bytes stops one sample and no more.
-        let job = self.job(ask, memory, taken_at);
+        let job = self.job(ask, memory, taken_at, cause);
         let traffic = Arc::clone(job.dialer.traffic());
         let run = tokio::spawn(Metered::new(probe::run(job))).await;
         inflight.dec();
@@ -132,7 +132,7 @@ impl Taker {
         self.clock_doubted.load(Ordering::Relaxed)
     }
 
-    fn job(&self, ask: Ask<'_>, memory: Option<Memory>, now: DateTime<Utc>) -> Job {
+    fn job(&self, ask: Ask<'_>, memory: Option<Memory>, now: DateTime<Utc>, cause: Cause) -> Job {
         let point = ask.point;
         let settings = Arc::clone(&point.target.settings);
         let budget = budget(point.probe, settings.timeout);
@@ -142,6 +142,7 @@ impl Taker {
             memory,
             now,
             seed: self.seed.for_run(point.key(), nanos),
+            cause,
             dialer: Dialer::new(self.outside.clone(), settings, point.probe, budget),
             glimpses: ask.glimpses,
         }

@@ -112,6 +112,7 @@ impl Asked {
             memory: self.memory.clone(),
             now: self.now,
             seed: self.seed,
+            cause: crate::sample::Cause::Scheduled,
             dialer,
             glimpses: false,
         })

@@ -42,7 +42,16 @@ impl Ask {
         let address = Some(Ipv4Addr::LOCALHOST.into());
         let point = Point { target: Arc::new(target), probe: ProbeKind::Tls, address };
         let dialer = Dialer::new(Unbounded::outside(), settings, ProbeKind::Tls, self.budget);
-        super::run(Job { point, memory: None, now: now(), seed: 7, dialer, glimpses: false }).await
+        super::run(Job {
+            point,
+            memory: None,
+            now: now(),
+            seed: 7,
+            cause: crate::sample::Cause::Scheduled,
+            dialer,
+            glimpses: false,
+        })
+        .await
     }
 
     async fn measure(self, port: u16) -> Measurements {
