@@ -7,7 +7,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::{Reason, Stability, Unknown, measures};
+use super::{Reason, Stability, Unknown, find_measure, measures};
 use crate::target::ProbeKind;
 
 /// Measurements of one probe, keyed without its prefix. A fact that could not be established is
@@ -74,8 +74,17 @@ impl Measurements {
             let path: Vec<&str> = measure.path.split('.').skip(1).collect();
             strip(&mut facts, &path);
         }
-        let unknown: BTreeMap<&String, &str> =
-            self.unknown.iter().map(|(path, unknown)| (path, unknown.reason.as_str())).collect();
+        let is_volatile = |path: &str| {
+            let name = path.split(['.', '[']).next().unwrap_or(path);
+            let measure = find_measure(&format!("{probe}.{name}"));
+            measure.is_some_and(|measure| measure.stability == Stability::Volatile)
+        };
+        let unknown: BTreeMap<&String, &str> = self
+            .unknown
+            .iter()
+            .filter(|(path, _)| !is_volatile(path))
+            .map(|(path, unknown)| (path, unknown.reason.as_str()))
+            .collect();
         serde_json::json!({ "facts": facts, "unknown": unknown })
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::exchange::Answer;
 use super::extras::{Asked, Extra};
 use super::text::clean;
+use super::usable;
 
 /// A file that is handed out.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -18,11 +19,11 @@ pub(super) struct Exposure {
 
 /// What is handed out of what was asked for; `None` where the control was not answered.
 pub(super) fn read(asked: &[Asked]) -> Option<Vec<Exposure>> {
-    let control = asked.iter().find(|one| one.extra == Extra::Control)?.answer.as_ref().ok()?;
+    let control = answer(asked.iter().find(|one| one.extra == Extra::Control)?)?;
     let found = asked.iter().filter_map(|one| {
         let Extra::Exposure(index) = one.extra else { return None };
         let file = TABLE.get(index)?;
-        let answer = one.answer.as_ref().ok()?;
+        let answer = answer(one)?;
         let shows = |answer: &Answer| answer.head.status == 200 && (file.is)(&answer.body.start);
         (shows(answer) && !shows(control))
             .then(|| Exposure { path: file.path, evidence: clean(file.known_by, 80) })
@@ -32,8 +33,16 @@ pub(super) fn read(asked: &[Asked]) -> Option<Vec<Exposure>> {
 
 /// Whether every file was asked for and answered.
 pub(super) fn is_whole(asked: &[Asked]) -> bool {
-    let is_answered = |one: &&Asked| matches!(one.extra, Extra::Exposure(_)) && one.answer.is_ok();
+    let is_answered =
+        |one: &&Asked| matches!(one.extra, Extra::Exposure(_)) && answer(one).is_some();
     asked.iter().filter(is_answered).count() == TABLE.len()
+}
+
+/// An answer of the site itself: no limit, no fault.
+fn answer(one: &Asked) -> Option<&Answer> {
+    let answer = one.answer.as_ref().ok()?;
+    usable::judge_further(answer.head.status, &answer.head.fields).ok()?;
+    Some(answer)
 }
 
 /// A file of the table.

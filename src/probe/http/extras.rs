@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use http::Method;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use url::Url;
 
@@ -106,26 +108,42 @@ pub(super) struct Asked {
     pub(super) answer: Result<Answer, Unknown>,
 }
 
-/// What this run asks for, and whose turn is next.
-pub(super) fn turn(cause: Cause, cursor: usize) -> (Vec<Extra>, usize) {
-    let turns = turns();
-    let at = cursor % turns.len();
-    match cause {
-        Cause::Manual => {
-            let mut all: Vec<Extra> = Vec::new();
-            for extra in turns.into_iter().flatten() {
-                if !all.contains(&extra) {
-                    all.push(extra);
+/// Whose turn is next, and when the last one was.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
+pub(super) struct Turns {
+    next: usize,
+    /// Unix time.
+    last_at: i64,
+}
+
+impl Turns {
+    /// What this run asks for.
+    pub(super) fn take(&mut self, cause: Cause, now: DateTime<Utc>) -> Vec<Extra> {
+        let mut turns = turns();
+        let at = self.next % turns.len();
+        match cause {
+            Cause::Manual => {
+                let mut all: Vec<Extra> = Vec::new();
+                for extra in turns.into_iter().flatten() {
+                    if !all.contains(&extra) {
+                        all.push(extra);
+                    }
                 }
+                all
             }
-            (all, cursor)
+            // A repeat measures again what the sample before it measured.
+            Cause::Repeat => {
+                let before = (at + turns.len() - 1) % turns.len();
+                turns.swap_remove(before)
+            }
+            // However often the page is sampled, the rest need not be.
+            _ if now.timestamp().saturating_sub(self.last_at) < SECONDS_BETWEEN => Vec::new(),
+            _ => {
+                *self = Self { next: at + 1, last_at: now.timestamp() };
+                turns.swap_remove(at)
+            }
         }
-        // A repeat measures again what the sample before it measured.
-        Cause::Repeat => {
-            let before = (at + turns.len() - 1) % turns.len();
-            (turns.into_iter().nth(before).unwrap_or_default(), cursor)
-        }
-        _ => (turns.into_iter().nth(at).unwrap_or_default(), at + 1),
     }
 }
 
@@ -211,6 +229,9 @@ fn place(extra: Extra, page: &Url, root: &Url, seed: u64) -> Option<(Url, String
     }
 }
 
+/// Somewhat less than five minutes, the usual plan: each of its samples has its turn.
+const SECONDS_BETWEEN: i64 = 270;
+
 const FOREIGN_HOST: &str = "cors-probe.secchi.test";
 const FOREIGN_ORIGIN: &str = "https://cors-probe.secchi.test";
 const BODY_TIME: Duration = Duration::from_secs(2);
@@ -221,15 +242,17 @@ mod tests {
 
     #[test]
     fn by_plan_a_sample_asks_twice_more_at_most_and_in_the_end_for_everything() {
-        let (mut cursor, mut seen) = (0, Vec::new());
-        for _ in 0..turns().len() {
-            let (extras, next) = turn(Cause::Scheduled, cursor);
-            assert!(extras.len() <= 2);
-            assert_eq!(turn(Cause::Repeat, next).0, extras);
+        let (mut taken, mut seen) = (Turns::default(), Vec::new());
+        let at =
+            |seconds: i64| DateTime::from_timestamp(1_795_000_000 + seconds, 0).expect("a time");
+        for nth in 0..i64::try_from(turns().len()).expect("few") {
+            let extras = taken.take(Cause::Scheduled, at(300 * nth));
+            assert!(!extras.is_empty() && extras.len() <= 2);
+            assert_eq!(taken.take(Cause::Repeat, at(300 * nth + 1)), extras);
+            assert_eq!(taken.take(Cause::Scheduled, at(300 * nth + 60)), []);
             seen.extend(extras);
-            cursor = next;
         }
-        let (all, _) = turn(Cause::Manual, 0);
+        let all = Turns::default().take(Cause::Manual, at(0));
         assert!(all.iter().all(|extra| seen.contains(extra)));
         assert_eq!(all.iter().filter(|extra| **extra == Extra::Control).count(), 1);
         let cors = all.iter().filter(|extra| matches!(extra, Extra::Cors(..))).count();

@@ -352,8 +352,13 @@ pub(super) fn departures(seen: &Seen, past: &mut Past, measurements: &mut Measur
         .collect();
     let changes = past.step(&stratum, &Meaning::of(measurements), &cookies);
     measurements.set("drift", changes);
-    if let Some(is_reused) = past.reuses(&stratum, &csp::nonces(&head.fields)) {
-        measurements.extend("csp", "nonce_reused", json!(is_reused));
+    let nonces = csp::nonces(&head.fields);
+    let is_reused = past.reuses(&stratum, &nonces);
+    measurements.extend("csp", "nonce_reused", json!(is_reused));
+    if nonces.is_empty() {
+        measurements.set_unknown("csp.nonce_reused", none("no nonce"));
+    } else if is_reused.is_none() {
+        measurements.set_unknown("csp.nonce_reused", Reason::NotObserved);
     }
 }
 
@@ -375,8 +380,7 @@ pub(super) fn preload(seen: &Seen, list: Option<&PreloadList>, measurements: &mu
     measurements.extend("hsts", "preloaded", json!(cover.map(|cover| cover.is_some())));
     measurements.extend("hsts", "preloadable", json!(profiles::is_preloadable(fields, is_old)));
     if cover.is_none() {
-        let why = Unknown::new(Reason::OptIn, "no list was given");
-        measurements.set_unknown("hsts.preloaded", why);
+        measurements.set_unknown("hsts.preloaded", none("no preload list was given"));
     }
 }
 

@@ -3,14 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::drift::Past;
+use super::extras::Turns;
 use crate::probe::Memory;
 
 /// The memory, bounded and versioned.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub(super) struct Remembered {
-    /// Whose turn it is among the extra requests.
-    pub(super) cursor: usize,
+    /// Whose turn it is among the further requests.
+    pub(super) turns: Turns,
     /// The Observatory's key for what `OPTIONS` was last answered.
     pub(super) sharing: Option<String>,
     /// The cookies that `/robots.txt` last set: lines without their values.
@@ -28,10 +29,11 @@ impl Remembered {
             .unwrap_or_default()
     }
 
-    /// To be kept; `None` where it would be too much.
-    pub(super) fn keep(&self) -> Option<Memory> {
+    /// To be kept instead of `before`; `None` where it is the same, or would be too much.
+    pub(super) fn keep(&self, before: Option<&Memory>) -> Option<Memory> {
         let bytes = serde_json::to_vec(self).ok()?;
-        (bytes.len() <= Memory::MAX).then_some(Memory { version: VERSION, bytes })
+        let memory = Memory { version: VERSION, bytes };
+        (memory.bytes.len() <= Memory::MAX && before != Some(&memory)).then_some(memory)
     }
 }
 
@@ -43,8 +45,10 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_remembered_and_what_is_foreign_is_not() {
-        let remembered = Remembered { cursor: 3, ..Remembered::default() };
-        let mut memory = remembered.keep().expect("a memory");
+        let sharing = Some("x".to_owned());
+        let remembered = Remembered { sharing, ..Remembered::default() };
+        let mut memory = remembered.keep(None).expect("a memory");
+        assert_eq!(remembered.keep(Some(&memory)), None);
         assert_eq!(Remembered::of(Some(&memory)), remembered);
         memory.version += 1;
         assert_eq!(Remembered::of(Some(&memory)), Remembered::default());

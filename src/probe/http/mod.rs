@@ -24,6 +24,8 @@ mod hygiene;
 mod leaks;
 mod markup;
 mod memory;
+#[doc(hidden)]
+pub mod offline;
 mod page;
 mod permissions;
 mod profiles;
@@ -94,7 +96,7 @@ pub async fn run(mut job: Job) -> Run {
         duration,
         connections,
     };
-    let memory = remembered.keep();
+    let memory = remembered.keep(job.memory.as_ref());
     Run { observations: [observation].into_iter().chain(glimpse).collect(), memory }
 }
 
@@ -135,7 +137,6 @@ async fn further(
         Some((last.url.clone(), first.url.clone()))
     });
     let Some((page, root)) = places else { return Vec::new() };
-    let (extras, next) = extras::turn(job.cause, remembered.cursor);
-    remembered.cursor = next;
+    let extras = remembered.turns.take(job.cause, job.now);
     extras::ask(walker, extras, (&page, &root), job.seed, job.dialer.deadline()).await
 }

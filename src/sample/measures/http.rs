@@ -46,7 +46,7 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new(
         "http.hsts.preloaded",
         Kind::Bool,
-        "Whether browsers' preload list covers the host; opt_in without --hsts-preload-list.",
+        "Whether browsers' preload list covers the host; needs --hsts-preload-list.",
     ),
     Measure::new(
         "http.hsts.preloadable",
@@ -195,7 +195,8 @@ pub(super) const MEASURES: &[Measure] = &[
         "What other origins are told that ask as a script would (Fetch §3.3).",
     )
     .subject(&["origin", "method"])
-    .unpromised(),
+    .unpromised()
+    .volatile(),
     Measure::new("http.cors.origin", Kind::Text, "foreign, null, substring, plain_http.")
         .unpromised(),
     Measure::new("http.cors.method", Kind::Text, "GET, or OPTIONS for a preflight.").unpromised(),
@@ -209,10 +210,15 @@ pub(super) const MEASURES: &[Measure] = &[
         "Whether a page of that origin may read what the user's credentials open.",
     )
     .unpromised(),
-    Measure::new("http.trace", Kind::Bool, "Whether TRACE echoes the request.").unpromised(),
+    Measure::new("http.trace", Kind::Bool, "Whether TRACE echoes the request.")
+        .unpromised()
+        .volatile(),
     Measure::new("http.compression", Kind::Text, "The content coding chosen; empty for none.")
-        .unpromised(),
-    Measure::new("http.security_txt", Kind::Object, "security.txt (RFC 9116).").unpromised(),
+        .unpromised()
+        .volatile(),
+    Measure::new("http.security_txt", Kind::Object, "security.txt (RFC 9116).")
+        .unpromised()
+        .volatile(),
     Measure::new("http.security_txt.present", Kind::Bool, "Whether there is one.").unpromised(),
     Measure::new("http.security_txt.valid", Kind::Bool, "Whether it is as it must be.")
         .unpromised(),
@@ -230,7 +236,8 @@ pub(super) const MEASURES: &[Measure] = &[
         Kind::Bool,
         "Whether /.well-known/change-password leads somewhere.",
     )
-    .unpromised(),
+    .unpromised()
+    .volatile(),
     Measure::new(
         "http.drift",
         Kind::Items,
@@ -248,7 +255,8 @@ pub(super) const MEASURES: &[Measure] = &[
         "Files handed out that should not be, each known by what it holds.",
     )
     .subject(&["path"])
-    .unpromised(),
+    .unpromised()
+    .volatile(),
     Measure::new("http.exposures.path", Kind::Text, "The file's path.").unpromised(),
     Measure::new("http.exposures.evidence", Kind::Text, "What it is known by.").unpromised(),
     Measure::new(

@@ -169,8 +169,7 @@ impl Window {
         let is_known = |&recent: &u8| {
             self.variants.get(usize::from(recent)).is_some_and(|variant| variant.is_known)
         };
-        self.count(at) >= 2
-            && first.is_some_and(|first| self.recent[first..].iter().any(|r| is_known(r)))
+        self.count(at) >= 2 && first.is_some_and(|first| self.recent[first..].iter().any(is_known))
     }
 
     fn step_cookies(&mut self, cookies: &[(String, String)]) -> Vec<Change> {
@@ -180,12 +179,9 @@ impl Window {
             let count = self.cookies.len();
             match self.cookies.get_mut(name) {
                 Some(known) if known.flags == *flags => {
-                    if known.seen < SETTLED {
-                        known.seen += 1;
-                        changes.extend(
-                            (known.seen < SETTLED).then(|| diff::cookie(name, None, flags)),
-                        );
-                    }
+                    known.seen = (known.seen + 1).min(SETTLED);
+                    let is_new = known.seen < SETTLED;
+                    changes.extend(is_new.then(|| diff::cookie(name, None, flags)));
                 }
                 Some(known) => {
                     let change = diff::cookie(name, Some(&known.flags), flags);

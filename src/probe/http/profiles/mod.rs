@@ -45,15 +45,15 @@ pub(super) fn measure(
             measurements.set_unknown(Path::of("profiles").member(name).to_string(), unknown);
         }
     };
-    add("mdn-observatory", mdn(seen, asked, remembered, preloaded));
-    let judged = seen.judged().map(|answer| &answer.head.fields);
-    add(
-        "csp-evaluator",
-        judged.and_then(|fields| {
-            let none = || Unknown::new(Reason::NotApplicable, "no policy");
-            evaluator::report(fields).ok_or_else(none)
-        }),
-    );
+    let sessions = Sessions::of(seen);
+    let mdn = sessions.as_ref().map_err(Clone::clone);
+    add("mdn-observatory", mdn.and_then(|all| observe(seen, all, asked, remembered, preloaded)));
+    let judged = sessions.as_ref().map_err(Clone::clone).and_then(Sessions::judged);
+    let evaluated = judged.and_then(|(_, response)| {
+        let none = || Unknown::new(Reason::NotApplicable, "no policy");
+        evaluator::report(response.fields).ok_or_else(none)
+    });
+    add("csp-evaluator", evaluated);
     add(
         "hsts-preload",
         seen.https_entry().map(|fields| json!(hsts_preload::of_response(fields, Policy::OneYear))),
@@ -90,17 +90,15 @@ fn without_value(line: &str) -> String {
     format!("{name}=x;{attributes}").chars().take(512).collect()
 }
 
-fn mdn(
+fn observe(
     seen: &Seen,
+    sessions: &Sessions<'_>,
     asked: &[Asked],
     remembered: &Remembered,
     preloaded: Option<&PreloadList>,
 ) -> Result<Value, Unknown> {
-    let http = Session::of(seen, seen.http.as_ref())?;
-    let https = Session::of(seen, seen.https.as_ref())?;
-    let is_https = https.response.is_some();
-    let session = if is_https { &https } else { &http };
-    let Some(auto) = session.response else { return Err(Reason::NotObserved.into()) };
+    let Sessions { http, https } = sessions;
+    let (session, auto) = sessions.judged()?;
     if !observatory::accepts(session.status) {
         return Err(Unknown::new(Reason::HttpStatus, session.status.to_string()));
     }
@@ -120,7 +118,7 @@ fn mdn(
     };
     Ok(observatory::report(&Scan {
         site: &site,
-        is_https,
+        is_https: https.response.is_some(),
         http: http.response,
         http_route: http.route.clone(),
         https: https.response,
@@ -130,6 +128,26 @@ fn mdn(
         page: session.hops.last().and_then(|hop| hop.answer.as_ref().ok()?.body.page.as_ref()),
         preloaded,
     }))
+}
+
+/// Both walks; the one over https is judged, or that over http where it fails.
+struct Sessions<'a> {
+    http: Session<'a>,
+    https: Session<'a>,
+}
+
+impl<'a> Sessions<'a> {
+    fn of(seen: &'a Seen) -> Result<Self, Unknown> {
+        let http = Session::of(seen, seen.http.as_ref())?;
+        Ok(Self { http, https: Session::of(seen, seen.https.as_ref())? })
+    }
+
+    fn judged(&self) -> Result<(&Session<'a>, Response<'a>), Unknown> {
+        [&self.https, &self.http]
+            .into_iter()
+            .find_map(|session| Some((session, session.response?)))
+            .ok_or_else(|| Reason::NotObserved.into())
+    }
 }
 
 /// A walk as the Observatory's scanner would have gone it.

@@ -50,7 +50,7 @@ impl PreloadList {
 
     /// The list of a text that many samples share, read once for all of them.
     pub(in crate::probe::http) fn shared(text: &Arc<str>) -> Option<Arc<Self>> {
-        static READ: Mutex<Vec<(Weak<str>, Option<Arc<PreloadList>>)>> = Mutex::new(Vec::new());
+        static READ: Mutex<Vec<Read>> = Mutex::new(Vec::new());
         let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
         read.retain(|(text, _)| text.strong_count() > 0);
         if let Some((_, list)) =
@@ -65,6 +65,9 @@ impl PreloadList {
         list
     }
 }
+
+/// A text that is still held, and the list in it.
+type Read = (Weak<str>, Option<Arc<PreloadList>>);
 
 #[derive(Deserialize)]
 struct File {

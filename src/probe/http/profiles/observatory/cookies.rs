@@ -99,7 +99,8 @@ impl Cookie {
 
     /// What the jar makes of a line; `None` if it refuses it.
     fn parse(line: &str, url: &Url) -> Option<Self> {
-        let (pair, attributes) = line.trim().split_once(';').unwrap_or((line.trim(), ""));
+        let line = line.trim();
+        let (pair, attributes) = line.split_once(';').unwrap_or((line, ""));
         let (name, value) = pair.split_once('=')?;
         let (name, value) = (name.trim(), value.trim());
         let has_controls = |text: &str| text.chars().any(|c| c < ' ');

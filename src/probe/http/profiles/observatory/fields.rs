@@ -99,9 +99,10 @@ pub(super) fn referrer(scan: &Scan<'_>) -> &'static str {
     }
     let words = field.iter().chain(&meta).flat_map(|text| text.split(','));
     let words = words.map(|word| word.trim().to_lowercase());
-    let known = words.filter(|word| PRIVATE.contains(&&**word) || UNSAFE.contains(&&**word));
-    match known.last() {
-        Some(word) if PRIVATE.contains(&&*word) => "referrer-policy-private",
+    let words: Vec<String> = words.collect();
+    let is_known = |word: &&String| PRIVATE.contains(&&***word) || UNSAFE.contains(&&***word);
+    match words.iter().rev().find(is_known) {
+        Some(word) if PRIVATE.contains(&&**word) => "referrer-policy-private",
         Some(_) => "referrer-policy-unsafe",
         None => "referrer-policy-header-invalid",
     }
