@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::sample::{Outcome, Reason, Unknown};
+use crate::sample::{Cause, Outcome, Reason, Unknown};
 use crate::target::{Point, ProbeKind};
 
 /// What a probe is handed.
@@ -27,13 +27,20 @@ pub struct Job {
     pub now: DateTime<Utc>,
     /// This run's randomness.
     pub seed: u64,
+    /// Why it runs: what is asked by hand is asked in full, what is due again and again in turns.
+    pub cause: Cause,
     /// The only way out to the network.
     pub dialer: dial::Dialer,
     /// Whether the run may also tell what it came by of another kind (http → tls): nobody else
     /// asks for it, and it knows less than that kind's own probe.
     pub glimpses: bool,
+}
+
+impl Job {
     /// Whether the run is one of a plan's, others before and after it, and need not see all at once.
-    pub is_planned: bool,
+    pub fn is_planned(&self) -> bool {
+        matches!(self.cause, Cause::Scheduled | Cause::Repeat | Cause::Deploy)
+    }
 }
 
 /// What a probe hands back. It may hold an observation of another kind: a glimpse.

@@ -137,6 +137,22 @@ http-cookie-samesite | {"cookies": [{"name": "a", "same_site": "Lax"}]} | {"cook
 http-cookie-prefix | {"cookies": [{"name": "__Host-a", "prefix_ok": true}]} | {"cookies": [{"name": "__Host-a", "prefix_ok": false}]} | __Host-a
 http-server-leak | {"leaks": [{"field": "server", "product": "nginx", "has_version": false}]} | {"leaks": [{"field": "via", "has_version": false}, {"field": "server", "product": "nginx", "has_version": true}]} | server
 http-software-named | {"leaks": []} | {"leaks": [{"field": "server", "product": "nginx", "has_version": false}]} | server
+http-cors | {"cors": [{"origin": "foreign", "method": "GET", "readable": false}]} | {"cors": [{"origin": "null", "method": "GET", "readable": true}]} | null GET
+http-trace | {"trace": false} | {"trace": true} |
+http-mixed-content | {"mixed_content": {"active": []}} | {"mixed_content": {"active": ["cdn.test"]}} | cdn.test
+http-mixed-form | {"mixed_content": {"forms": []}} | {"mixed_content": {"forms": ["form.test"]}} | form.test
+http-sri | {"sri": {"missing": []}} | {"sri": {"missing": ["cdn.test"]}} | cdn.test
+http-cache-shared | {"cache": {"class": "personal", "shared": false}} | {"cache": {"class": "personal", "shared": true}} |
+http-permissions-policy-invalid | {"permissions_policy": {"valid": true}} | {"permissions_policy": {"valid": false}} |
+http-csp-nonce-reused | {"csp": {"nonce_reused": false}} | {"csp": {"nonce_reused": true}} |
+http-deprecated-fields | {"deprecated": []} | {"deprecated": ["expect-ct"]} | expect-ct
+http-hsts-preload-lost | {"hsts": {"preloaded": true, "preloadable": true}} | {"hsts": {"preloaded": true, "preloadable": false}} |
+http-exposure | {"exposures": []} | {"exposures": [{"path": "/.env"}]} | /.env
+http-security-txt | {"security_txt": {"present": true}} | {"security_txt": {"present": false}} |
+http-security-txt-invalid | {"security_txt": {"present": true, "errors": []}} | {"security_txt": {"present": true, "errors": ["expired"]}} | expired
+http-security-txt-expiry | {"security_txt": {"present": true, "expires": "@15d"}} | {"security_txt": {"present": true, "expires": "@13d"}} |
+http-drift | {"drift": [{"field": "alt-svc", "direction": "sideways"}]} | {"drift": [{"field": "nosniff", "direction": "weaker"}, {"field": "alt-svc", "direction": "sideways"}]} | nosniff
+http-drift-noticed | {"drift": [{"field": "nosniff", "direction": "weaker"}]} | {"drift": [{"field": "alt-svc", "direction": "sideways"}]} | alt-svc
 ports-unexpected | {"unexpected": []} | {"unexpected": [{"port": "6379/tcp"}]} | 6379/tcp
 ports-missing | {"missing": []} | {"missing": [{"port": 443, "transport": "tcp"}]} | 443/tcp
 ports-unauthenticated | {"exposure": []} | {"exposure": [{"port": 6379, "transport": "tcp", "service": "redis"}]} | 6379/tcp

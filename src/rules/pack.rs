@@ -61,7 +61,7 @@ pub(super) fn read_pack(file: &str, text: &str, shipped: bool) -> Pack {
 }
 
 /// The profiles that Secchi knows, and what each is for.
-pub(super) const PROFILES: [(&str, &str); 12] = [
+pub(super) const PROFILES: [(&str, &str); 13] = [
     ("baseline", "What is broken or dangerous on any estate."),
     (
         "standard",
@@ -80,6 +80,7 @@ pub(super) const PROFILES: [(&str, &str); 12] = [
     ("pci", "What PCI DSS 4.0.1 asks of encryption on open networks."),
     ("pq", "Post-quantum readiness: hybrid key exchange preferred by every endpoint."),
     ("owasp-headers", "The OWASP Secure Headers Project's recommendations."),
+    ("internet-nl", "What Internet.nl's test of a website asks of HTTP."),
 ];
 
 struct Reader {

@@ -30,6 +30,13 @@ impl Measurements {
         self.facts.insert(key.to_owned(), serde_json::to_value(value).unwrap_or_default());
     }
 
+    /// Sets a part of a top-level fact that is an object; of anything else there are no parts.
+    pub fn extend(&mut self, key: &str, part: &str, value: Value) {
+        if let Some(Value::Object(parts)) = self.facts.get_mut(key) {
+            parts.insert(part.to_owned(), value);
+        }
+    }
+
     /// Names a path as not established. A top-level key without a value becomes `null`.
     pub fn set_unknown(&mut self, path: impl Into<String>, unknown: impl Into<Unknown>) {
         let path = path.into();

@@ -25,8 +25,9 @@ impl<'a> Stable<'a> {
     ) -> Self {
         let volatile = measures(probe).iter().filter(|m| m.stability == Stability::Volatile);
         let volatile = volatile.filter_map(|measure| measure.path.split_once('.'));
-        let left_out = volatile.map(|(_, path)| path).collect();
-        Self { facts: Facts { facts, left_out }, unknown: Reasons(unknown) }
+        let left_out: Vec<&'static str> = volatile.map(|(_, path)| path).collect();
+        let unknown = Reasons { unknown, left_out: left_out.clone() };
+        Self { facts: Facts { facts, left_out }, unknown }
     }
 }
 
@@ -107,11 +108,19 @@ fn entries<S: Serializer>(
     entries.end()
 }
 
-struct Reasons<'a>(&'a BTreeMap<String, Unknown>);
+struct Reasons<'a> {
+    unknown: &'a BTreeMap<String, Unknown>,
+    left_out: Vec<&'static str>,
+}
 
 impl Serialize for Reasons<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(path, why)| (path, why.reason.as_str())))
+        let is_kept = |path: &str| {
+            let fact = path.split(['.', '[']).next().unwrap_or(path);
+            !self.left_out.contains(&fact)
+        };
+        let kept = self.unknown.iter().filter(|(path, _)| is_kept(path));
+        serializer.collect_map(kept.map(|(path, why)| (path, why.reason.as_str())))
     }
 }
 

@@ -147,9 +147,9 @@ impl Taker {
             memory,
             now,
             seed: self.seed.for_run(point.key(), nanos),
+            cause,
             dialer: Dialer::new(self.outside.clone(), settings, point.probe, budget),
             glimpses: ask.glimpses,
-            is_planned: matches!(cause, Cause::Scheduled | Cause::Repeat | Cause::Deploy),
         }
     }
 

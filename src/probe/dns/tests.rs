@@ -116,9 +116,9 @@ impl Asked {
             memory: self.memory.clone(),
             now: self.now,
             seed: self.seed,
+            cause: crate::sample::Cause::Scheduled,
             dialer,
             glimpses: false,
-            is_planned: false,
         })
         .await
     }

@@ -40,6 +40,13 @@ pub(super) fn resource(fields: &Fields) -> CrossOrigin {
     }
 }
 
+/// Whether the response makes its page cross-origin isolated (HTML Standard §7.1.3): it may use
+/// precise clocks and shared memory, and nobody shares its process.
+pub(super) fn isolates(fields: &Fields) -> bool {
+    opener(fields).policy == "same-origin"
+        && matches!(embedder(fields).policy, "require-corp" | "credentialless")
+}
+
 fn item(fields: &Fields, name: &str, known: &[&'static str]) -> CrossOrigin {
     let sent = fields.joined(name);
     let token = sent.as_deref().and_then(token_item);

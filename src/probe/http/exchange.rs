@@ -9,8 +9,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, USER_AGENT};
-use http::{Request, Version};
+use http::{Method, Request, Version};
 use http_body_util::Empty;
+use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::TokioIo;
@@ -28,14 +29,15 @@ use crate::probe::trust::{self, Anchors, Verdict, WEAK_SIGNATURE};
 use crate::sample::{Outcome, Reason, Unknown};
 use crate::target::{Host, ProbeKind};
 
+use super::body::{self, Body, Want};
 use super::fields::Fields;
 use super::handshake::{Secured, of_stream, secure};
 use super::head::{self, Head};
 use super::tee::{Copied, Tee};
 
-/// Bytes one connection may bring: a TLS handshake with its certificates, and a head. The body is
-/// never read, so nothing is ever decompressed.
-pub(super) const READ_LIMIT: usize = 256 * 1024;
+/// Bytes one connection may bring: a TLS handshake with its certificates, a head, and as much of a
+/// body as is ever read. Nothing is ever decompressed.
+pub(super) const READ_LIMIT: usize = 256 * 1024 + body::MAX_PAGE;
 
 /// What is asked, and of whom.
 #[derive(Clone, Debug)]
@@ -48,6 +50,12 @@ pub(super) struct Question<'a> {
     pub(super) address: IpAddr,
     /// The name in the hello and the one that the certificate must cover.
     pub(super) server_name: &'a str,
+    /// The method.
+    pub(super) method: Method,
+    /// Fields beyond the usual ones.
+    pub(super) fields: &'a [(&'static str, &'a str)],
+    /// What of the body is wanted.
+    pub(super) want: Want,
     /// The User-Agent.
     pub(super) agent: &'a str,
     /// What its chain may end in.
@@ -66,10 +74,23 @@ pub(super) struct Answer {
     pub(super) address: IpAddr,
     /// Status, version and fields.
     pub(super) head: Head,
+    /// What was wanted of the body.
+    pub(super) body: Body,
     /// Whether the certificate is trusted; `None` without TLS.
     pub(super) trust: Option<Verdict>,
     /// Where the time went.
     pub(super) timings: Timings,
+}
+
+#[cfg(test)]
+impl Answer {
+    /// An answer with these fields and this start of its body, for the tests of this room.
+    pub(super) fn of(status: u16, pairs: &[(&str, &str)], start: &str) -> Self {
+        let head = Head { status, version: "HTTP/1.1", fields: Fields::of(pairs) };
+        let body = Body { start: start.as_bytes().to_vec(), ..Body::default() };
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        Self { address, head, body, trust: None, timings: Timings::default() }
+    }
 }
 
 /// Seconds spent.
@@ -95,25 +116,25 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
         .map_err(|error| error.unknown())?;
     let mut timings = Timings { connect: clock.lap(), ..Timings::default() };
     let address = connection.peer().map_or(question.address, |peer| peer.ip());
-    let (head, trust) = if question.url.scheme() == "https" {
+    let ((head, body), trust) = if question.url.scheme() == "https" {
         let name = ServerName::try_from(question.server_name.to_owned())
             .map_err(|error| Unknown::new(Reason::LocalError, error.to_string()))?;
         let mut secured = secure(connection, name).await?;
         timings.tls = clock.lap();
         secured.handshake.duration = Duration::from_secs_f64(timings.tls);
         let trust = judge(&secured, question, clock.start.elapsed());
-        let head = if secured.is_h2 {
+        let spoken = if secured.is_h2 {
             speak_h2(secured.stream, question).await?
         } else {
             speak_h1(secured.stream, question).await?
         };
-        (head, Some(trust))
+        (spoken, Some(trust))
     } else {
         (speak_h1(connection, question).await?, None)
     };
     timings.first_byte = clock.lap();
     timings.total = clock.total();
-    Ok(Answer { address, head, trust, timings })
+    Ok(Answer { address, head, body, trust, timings })
 }
 
 /// Whether the peer is to be trusted; `took` is how long it was until its handshake was done.
@@ -150,7 +171,7 @@ fn judge(secured: &Secured, question: &Question<'_>, took: Duration) -> Verdict 
     verdict
 }
 
-async fn speak_h1<S>(stream: S, question: &Question<'_>) -> Result<Head, Unknown>
+async fn speak_h1<S>(stream: S, question: &Question<'_>) -> Result<(Head, Body), Unknown>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -167,21 +188,27 @@ where
             .handshake(io)
             .await?;
         leash.lead().execute(connection);
-        sender.send_request(request).await.map(drop)
+        let response = sender.send_request(request).await?;
+        Ok::<Incoming, hyper::Error>(response.into_body())
     };
     let answered = answered.await;
-    leash.close().await;
     // The raw head is the evidence, also where hyper stumbles over its framing (a bad
-    // Content-Length): the body is none of our business.
-    match (head::parse(&copied.take()), answered) {
-        (Ok(Some(head)), _) => Ok(head),
+    // Content-Length).
+    let spoken = match (head::parse(&copied.take()), answered) {
+        (Ok(Some(head)), Ok(incoming)) => {
+            let body = body::read(incoming, &head, question.want).await;
+            Ok((head, body))
+        }
+        (Ok(Some(head)), Err(_)) => Ok((head, Body::default())),
         (Err(error), _) => Err(Unknown::new(Reason::NotObserved, error.to_string())),
         (Ok(None), Err(error)) => Err(reason(&error)),
-        (Ok(None), Ok(())) => Err(Unknown::new(Reason::NotObserved, "the head did not end")),
-    }
+        (Ok(None), Ok(_)) => Err(Unknown::new(Reason::NotObserved, "the head did not end")),
+    };
+    leash.close().await;
+    spoken
 }
 
-async fn speak_h2<S>(stream: S, question: &Question<'_>) -> Result<Head, Unknown>
+async fn speak_h2<S>(stream: S, question: &Question<'_>) -> Result<(Head, Body), Unknown>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -196,9 +223,21 @@ where
         leash.lead().execute(connection);
         sender.send_request(request).await
     };
-    let answered = answered.await;
+    let spoken = match answered.await {
+        Ok(response) => match head_of(&response) {
+            Ok(head) => {
+                let body = body::read(response.into_body(), &head, question.want).await;
+                Ok((head, body))
+            }
+            Err(unknown) => Err(unknown),
+        },
+        Err(error) => Err(reason(&error)),
+    };
     leash.close().await;
-    let response = answered.map_err(|error| reason(&error))?;
+    spoken
+}
+
+fn head_of(response: &http::Response<Incoming>) -> Result<Head, Unknown> {
     if response.headers().len() > head::MAX_FIELDS {
         return Err(Unknown::new(Reason::NotObserved, head::HeadError::TooMany.to_string()));
     }
@@ -217,11 +256,17 @@ fn request(question: &Question<'_>, version: Version) -> Result<Request<Empty<By
         false => &url[Position::BeforePath..Position::AfterQuery],
     };
     let mut request = Request::builder()
+        .method(question.method.clone())
         .version(version)
         .uri(target)
         .header(USER_AGENT, question.agent)
-        .header(ACCEPT, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
-        .header(ACCEPT_ENCODING, "identity");
+        .header(ACCEPT, "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8");
+    for (name, value) in question.fields {
+        request = request.header(*name, *value);
+    }
+    if !question.fields.iter().any(|(name, _)| *name == ACCEPT_ENCODING) {
+        request = request.header(ACCEPT_ENCODING, "identity");
+    }
     if !is_h2 {
         let authority = &url[Position::BeforeHost..Position::AfterPort];
         request = request.header(HOST, authority).header(CONNECTION, "close");

@@ -7,11 +7,15 @@ use crate::probe::trust::Verdict;
 use crate::sample::{Measurements, Path, Reason, Unknown};
 use crate::target::Host;
 
+use super::drift::{Meaning, Past};
 use super::exchange::Answer;
+use super::extras::{Asked, Extra, Origin};
 use super::fields::Fields;
+use super::profiles::{self, PreloadList};
 use super::walk::{Hop, Walk};
 use super::{
-    cookies, cross_origin, csp, hsts, leaks, redirection, referrer, text, usable, xcto, xfo,
+    cookies, cors, cross_origin, csp, exposures, hsts, hygiene, leaks, permissions, redirection,
+    referrer, security_txt, subresources, text, usable, xcto, xfo,
 };
 
 /// Everything that was seen of one target at one address.
@@ -65,9 +69,24 @@ impl Seen {
         self.of(&self.https).chain(self.of(&self.http)).find(is_entry)
     }
 
+    /// The first https response of the target's own host.
+    pub(super) fn https_entry(&self) -> Result<&Fields, Unknown> {
+        let entry = self.entry().ok_or_else(|| none("https is not walked on this port"))?;
+        match &entry.answer {
+            Ok(answer) => Ok(&answer.head.fields),
+            Err(unknown) if unknown.reason == Reason::Refused => Err(none("https is refused")),
+            Err(unknown) => Err(unknown.clone()),
+        }
+    }
+
     /// The response whose fields are judged: the last over https, or over http where https is
     /// refused or not walked.
-    fn judged(&self) -> Result<&Answer, Unknown> {
+    pub(super) fn judged(&self) -> Result<&Answer, Unknown> {
+        let hop = self.judged_hop()?;
+        hop.answer.as_ref().map_err(Clone::clone)
+    }
+
+    fn judged_hop(&self) -> Result<&Hop, Unknown> {
         let is_refused = |walk: &&Walk| {
             let entry = walk.hops.first().and_then(|&index| self.hops.get(index));
             entry.is_some_and(|hop| {
@@ -80,15 +99,16 @@ impl Seen {
             return Err(unknown.clone());
         }
         let last = walk.hops.last().and_then(|&index| self.hops.get(index));
-        last.map_or_else(
-            || Err(Reason::NotObserved.into()),
-            |hop| hop.answer.as_ref().map_err(Clone::clone),
-        )
+        last.ok_or_else(|| Reason::NotObserved.into())
     }
 }
 
+fn none(why: &str) -> Unknown {
+    Unknown::new(Reason::NotApplicable, why)
+}
+
 /// Every measurement. `now` tells deleted cookies from those that are set.
-pub(super) fn measure(seen: &Seen, now: DateTime<Utc>) -> Measurements {
+pub(super) fn measure(seen: &Seen, asked: &[Asked], now: DateTime<Utc>) -> Measurements {
     let mut measurements = Measurements::new();
     hops(seen, &mut measurements);
     https(seen, &mut measurements);
@@ -98,13 +118,16 @@ pub(super) fn measure(seen: &Seen, now: DateTime<Utc>) -> Measurements {
         Ok(answer) => measurements.set("status", answer.head.status),
         Err(unknown) => measurements.set_unknown("status", unknown.clone()),
     }
-    let usable = judged.and_then(|answer| {
-        usable::judge(answer.head.status, &answer.head.fields).map(|()| &answer.head.fields)
+    let usable = seen.judged_hop().and_then(|hop| {
+        let answer = hop.answer.as_ref().map_err(Clone::clone)?;
+        usable::judge(answer.head.status, &answer.head.fields).map(|()| (hop, answer))
     });
     match usable {
-        Ok(fields) => {
-            posture(fields, &mut measurements);
+        Ok((hop, answer)) => {
+            posture(&answer.head.fields, hop.url.path(), &mut measurements);
+            loads(hop, answer, &mut measurements);
             over_all_hops(seen, now, &mut measurements);
+            further(asked, now, &mut measurements);
         }
         Err(unknown) => {
             for key in POSTURE {
@@ -142,7 +165,6 @@ fn hops(seen: &Seen, measurements: &mut Measurements) {
 
 /// How https is served, and what Strict-Transport-Security it says at its entry.
 fn https(seen: &Seen, measurements: &mut Measurements) {
-    let none = |why: &str| Unknown::new(Reason::NotApplicable, why);
     let Some(entry) = seen.entry() else {
         measurements.set_unknown("https", none("https is not walked on this port"));
         measurements.set_unknown("hsts", none("https is not walked on this port"));
@@ -210,7 +232,7 @@ fn downgrades(seen: &Seen) -> Result<bool, Unknown> {
 }
 
 /// What the judged response says.
-fn posture(fields: &Fields, measurements: &mut Measurements) {
+fn posture(fields: &Fields, path: &str, measurements: &mut Measurements) {
     let csp = csp::read(fields);
     measurements.set("csp", csp.to_json());
     if !csp.is_present() {
@@ -222,12 +244,144 @@ fn posture(fields: &Fields, measurements: &mut Measurements) {
     measurements.set("xfo", xfo::read(fields, &csp));
     measurements.set("xcto", xcto::read(fields));
     measurements.set("referrer_policy", referrer::read(fields));
-    let permissions = fields.joined("permissions-policy");
-    let is_present = permissions.is_some_and(|value| !value.trim().is_empty());
-    measurements.set("permissions_policy", json!({ "present": is_present }));
+    measurements.set("permissions_policy", permissions::read(fields));
     measurements.set("coop", cross_origin::opener(fields));
     measurements.set("coep", cross_origin::embedder(fields));
     measurements.set("corp", cross_origin::resource(fields));
+    measurements.set("cross_origin_isolated", cross_origin::isolates(fields));
+    measurements.set("integrity_policy", hygiene::integrity_policy(fields));
+    measurements.set("clear_site_data", hygiene::clear_site_data(fields));
+    measurements.set("reporting", hygiene::reporting(fields));
+    measurements.set("alt_svc", hygiene::alt_svc(fields));
+    measurements.set("deprecated", hygiene::deprecated(fields));
+    measurements.set("cache", hygiene::cache(fields, path));
+}
+
+/// What the page loads; unknown where its body was not read to the end, for a part says nothing of
+/// the rest.
+fn loads(hop: &Hop, answer: &Answer, measurements: &mut Measurements) {
+    let why = match &answer.body.page {
+        None => none("the response is no page of HTML that could be read"),
+        Some(page) => {
+            measurements.set("sri", subresources::integrity(page, &hop.url));
+            measurements.set("mixed_content", subresources::mixed(page, &hop.url));
+            if page.is_whole {
+                return;
+            }
+            Unknown::new(Reason::NotObserved, "the page was not read to its end")
+        }
+    };
+    for set in
+        ["sri.missing", "mixed_content.active", "mixed_content.passive", "mixed_content.forms"]
+    {
+        measurements.set_unknown(set, why.clone());
+    }
+    if answer.body.page.is_none() {
+        measurements.set_unknown("sri", why.clone());
+        measurements.set_unknown("mixed_content", why);
+    }
+}
+
+/// What the further requests came to. What was not asked this time is not there; of what was asked
+/// in part, the rest is unknown.
+fn further(asked: &[Asked], now: DateTime<Utc>, measurements: &mut Measurements) {
+    let find = |extra: Extra| asked.iter().find(|one| one.extra == extra);
+    let sharing = cors::read(asked);
+    if asked.iter().any(|one| matches!(one.extra, Extra::Cors(..))) {
+        if sharing.len() < 2 * Origin::ALL.len() {
+            measurements.set_unknown("cors", Reason::NotObserved);
+        }
+        measurements.set("cors", sharing);
+    }
+    if asked.iter().any(|one| matches!(one.extra, Extra::Exposure(_))) {
+        let (found, whole) = (exposures::read(asked), exposures::is_whole(asked));
+        if !whole || found.is_none() {
+            measurements.set_unknown("exposures", Reason::NotObserved);
+        }
+        measurements.set("exposures", found);
+    }
+    let mut set = |key: &str, extra: Extra, read: &dyn Fn(&Answer) -> Value| {
+        let Some(one) = find(extra) else { return };
+        let usable = one.answer.as_ref().map_err(Clone::clone).and_then(|answer| {
+            usable::judge_further(answer.head.status, &answer.head.fields).map(|()| answer)
+        });
+        match usable {
+            Ok(answer) => measurements.set(key, read(answer)),
+            Err(unknown) => measurements.set_unknown(key, unknown),
+        }
+    };
+    set("security_txt", Extra::SecurityTxt, &|answer| security_txt::read(answer, now));
+    set("trace", Extra::Trace, &|answer| {
+        let echoes = answer.body.start.windows(5).any(|window| window == b"TRACE");
+        json!(answer.head.status == 200 && echoes)
+    });
+    set("compression", Extra::Compressed, &|answer| {
+        let encoding = answer.head.fields.joined("content-encoding").unwrap_or_default();
+        json!(text::clean(&encoding.to_ascii_lowercase(), 64))
+    });
+    let is_there = |answer: &Answer| matches!(answer.head.status, 200..=299 | 301..=308);
+    let control = find(Extra::ChangePasswordControl).and_then(|one| one.answer.as_ref().ok());
+    if let Some(control) = control {
+        let answers_everything = is_there(control);
+        set("change_password", Extra::ChangePassword, &|answer| {
+            json!(is_there(answer) && !answers_everything)
+        });
+    }
+}
+
+/// What the sample means that earlier ones did not. One that says nothing of the posture leaves the
+/// past as it was.
+pub(super) fn departures(seen: &Seen, past: &mut Past, measurements: &mut Measurements) {
+    let judged = seen.judged_hop().and_then(|hop| {
+        let answer = hop.answer.as_ref().map_err(Clone::clone)?;
+        usable::judge(answer.head.status, &answer.head.fields).map(|()| (hop, answer))
+    });
+    let (hop, answer) = match judged {
+        Ok(judged) => judged,
+        Err(unknown) => return measurements.set_unknown("drift", unknown),
+    };
+    let head = &answer.head;
+    let path = text::clean(hop.url.path(), 128);
+    let stratum = format!("{path} {} {}xx", head.version, head.status / 100);
+    let cookies: Vec<(String, String)> = measurements
+        .fact("cookies")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .map(|cookie| (cookie["name"].as_str().unwrap_or_default().to_owned(), flags(cookie)))
+        .collect();
+    let changes = past.step(&stratum, &Meaning::of(measurements), &cookies);
+    measurements.set("drift", changes);
+    let nonces = csp::nonces(&head.fields);
+    let is_reused = past.reuses(&stratum, &nonces);
+    measurements.extend("csp", "nonce_reused", json!(is_reused));
+    if nonces.is_empty() {
+        measurements.set_unknown("csp.nonce_reused", none("no nonce"));
+    } else if is_reused.is_none() {
+        measurements.set_unknown("csp.nonce_reused", Reason::NotObserved);
+    }
+}
+
+fn flags(cookie: &Value) -> String {
+    let named = [("secure", "Secure"), ("http_only", "HttpOnly")];
+    let set = named.into_iter().filter(|(key, _)| cookie[key] == true).map(|(_, flag)| flag);
+    let same_site = cookie["same_site"].as_str().filter(|word| !word.is_empty());
+    set.chain(same_site).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether browsers know the host as https-only from the start, and whether it would be let in.
+pub(super) fn preload(seen: &Seen, list: Option<&PreloadList>, measurements: &mut Measurements) {
+    if measurements.fact("hsts").is_none_or(Value::is_null) {
+        return;
+    }
+    let Ok(fields) = seen.https_entry() else { return };
+    let cover = list.map(|list| list.covers(&seen.own.to_string()));
+    let is_old = cover.flatten().is_some_and(|cover| cover.is_old);
+    measurements.extend("hsts", "preloaded", json!(cover.map(|cover| cover.is_some())));
+    measurements.extend("hsts", "preloadable", json!(profiles::is_preloadable(fields, is_old)));
+    if cover.is_none() {
+        measurements.set_unknown("hsts.preloaded", none("no preload list was given"));
+    }
 }
 
 /// What any usable response on the way says.
@@ -246,15 +400,24 @@ fn over_all_hops(seen: &Seen, now: DateTime<Utc>, measurements: &mut Measurement
 }
 
 /// What is unknown where the judged response is.
-pub(super) const POSTURE: [&str; 10] = [
+pub(super) const POSTURE: [&str; 19] = [
+    "alt_svc",
+    "cache",
+    "clear_site_data",
     "coep",
     "cookies",
     "coop",
     "corp",
+    "cross_origin_isolated",
     "csp",
+    "deprecated",
+    "integrity_policy",
     "leaks",
+    "mixed_content",
     "permissions_policy",
     "referrer_policy",
+    "reporting",
+    "sri",
     "xcto",
     "xfo",
 ];

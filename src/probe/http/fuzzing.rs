@@ -3,7 +3,19 @@
 use chrono::DateTime;
 use serde_json::Value;
 
-use super::{cookies, csp, head, hsts};
+use super::{cookies, csp, head, hsts, offline};
+
+/// A response and its page through every judge: nothing that comes out of them may write on a screen.
+pub fn http_judged(bytes: &[u8]) {
+    let (head, page) = bytes.split_at(bytes.len() / 2);
+    for start in [&b""[..], b"HTTP/1.1 200 OK\r\n"] {
+        let head = [start, head, b"\r\n\r\n"].concat();
+        let Some(facts) = offline::judge(&head, page, DateTime::UNIX_EPOCH) else { continue };
+        for key in ["csp", "permissions_policy", "sri", "mixed_content", "drift", "alt_svc"] {
+            facts.fact(key).into_iter().for_each(printable);
+        }
+    }
+}
 
 /// The head of a response and every field of posture that is read from it; what comes out of them
 /// carries no control characters.

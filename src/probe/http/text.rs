@@ -1,5 +1,8 @@
 //! What may leave the probe of a peer's text: cleaned, cut, secrets taken out.
 
+use std::hash::{Hash, Hasher};
+
+use siphasher::sip::SipHasher13;
 use url::Url;
 
 use super::fields::Field;
@@ -12,6 +15,13 @@ pub(super) const REDACTED: &str = "<redacted>";
 pub(super) fn clean(text: &str, max: usize) -> String {
     let is_plain = |c: char| c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric();
     text.chars().take(max).map(|c| if is_plain(c) { c } else { '?' }).collect()
+}
+
+/// A number that tells texts apart.
+pub(super) fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
+    let mut hasher = SipHasher13::new();
+    texts.into_iter().for_each(|text| text.hash(&mut hasher));
+    hasher.finish()
 }
 
 /// A field's value as a hop records it: values that identify or authorise someone are redacted,

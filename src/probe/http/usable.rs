@@ -21,6 +21,16 @@ pub(super) fn judge(status: u16, fields: &Fields) -> Result<(), Unknown> {
     }
 }
 
+/// The same for a further request: what the site makes of an odd method or path is its own affair,
+/// but a limit or a challenge is not.
+pub(super) fn judge_further(status: u16, fields: &Fields) -> Result<(), Unknown> {
+    match judge(status, fields) {
+        Err(unknown) if unknown.reason == Reason::Challenge || status == 429 => Err(unknown),
+        Err(unknown) if matches!(status, 500 | 502..) => Err(unknown),
+        _ => Ok(()),
+    }
+}
+
 fn challenge(status: u16, fields: &Fields) -> Option<&'static str> {
     let shows = |mark: &Mark| {
         (mark.statuses.is_empty() || mark.statuses.contains(&status))

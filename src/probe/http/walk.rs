@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::OnceLock;
+use std::time::Duration;
 
+use http::Method;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
@@ -13,6 +15,7 @@ use crate::probe::{Job, Observation};
 use crate::sample::{Reason, Unknown};
 use crate::target::{Endpoint, Host, Scheme};
 
+use super::body::Want;
 use super::exchange::{self, Answer, Question};
 use super::redirect;
 
@@ -78,6 +81,17 @@ pub(super) struct Walk {
     pub(super) failure: Option<Unknown>,
 }
 
+/// How a question is put.
+#[derive(Clone, Debug)]
+pub(super) struct Way<'a> {
+    /// The method.
+    pub(super) method: Method,
+    /// Fields beyond the usual ones.
+    pub(super) fields: &'a [(&'static str, &'a str)],
+    /// What of the body is wanted.
+    pub(super) want: Want,
+}
+
 /// Takes the walks of one job. No URL is asked twice in one run: where http leads to https, its
 /// walk goes on over the hops of the other.
 #[derive(Debug)]
@@ -136,8 +150,10 @@ impl<'a> Walker<'a> {
         let address = timeout_at(deadline, self.address(&host, &url))
             .await
             .unwrap_or_else(|_| Err(Reason::Timeout.into()));
+        let way =
+            Way { method: Method::GET, fields: &[], want: Want::Page { until: half(deadline) } };
         let answer = match &address {
-            Ok(address) => timeout_at(deadline, self.ask(&url, &host, *address))
+            Ok(address) => timeout_at(deadline, self.ask(&url, &host, *address, way))
                 .await
                 .unwrap_or_else(|_| Err(Reason::Timeout.into())),
             Err(unknown) => Err(unknown.clone()),
@@ -146,7 +162,33 @@ impl<'a> Walker<'a> {
         self.hops.len() - 1
     }
 
-    async fn ask(&self, url: &Url, host: &Host, address: IpAddr) -> Result<Answer, Unknown> {
+    /// One more question, whose answer is no hop.
+    pub(super) async fn extra(
+        &mut self,
+        url: &Url,
+        way: Way<'_>,
+        deadline: Instant,
+    ) -> Result<Answer, Unknown> {
+        let host = host_of(url);
+        let asked = async {
+            let address = self.address(&host, url).await?;
+            self.ask(url, &host, address, way).await
+        };
+        timeout_at(deadline, asked).await.unwrap_or_else(|_| Err(Reason::Timeout.into()))
+    }
+
+    /// Every hop so far.
+    pub(super) fn hops(&self) -> &[Hop] {
+        &self.hops
+    }
+
+    async fn ask(
+        &self,
+        url: &Url,
+        host: &Host,
+        address: IpAddr,
+        way: Way<'_>,
+    ) -> Result<Answer, Unknown> {
         let text = host.to_string();
         let target = &self.job.point.target;
         let named =
@@ -159,6 +201,9 @@ impl<'a> Walker<'a> {
             host,
             address,
             server_name: named.unwrap_or(&text),
+            method: way.method,
+            fields: way.fields,
+            want: way.want,
             agent: self.agent,
             anchors: &self.anchors,
             now: self.job.now,
@@ -193,6 +238,14 @@ impl<'a> Walker<'a> {
         Err(refused)
     }
 }
+
+/// A body may take half of what time is left: a page that drips must not cost the sample its head.
+fn half(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + (deadline.saturating_duration_since(now) / 2).min(MAX_BODY_TIME)
+}
+
+const MAX_BODY_TIME: Duration = Duration::from_secs(3);
 
 fn host_of(url: &Url) -> Host {
     match url.host() {

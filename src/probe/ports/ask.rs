@@ -47,7 +47,7 @@ impl Ask {
         let scan = Contact { host, address, port: 1, purpose: Purpose::Scan };
         // What answers there is the CDN, on every port that it has.
         let is_of_cdn = target.settings.is_of_cdn(address);
-        let drips = job.is_planned && target.settings.ports.is_none() && !is_of_cdn;
+        let drips = job.is_planned() && target.settings.ports.is_none() && !is_of_cdn;
         let mut drip = (drips && job.dialer.permits(&scan).is_ok())
             .then(|| past.drip(address, job.seed ^ common::mark(address)));
         let wanted: BTreeSet<Port> = match (&target.settings.ports, &mut drip) {

@@ -42,7 +42,15 @@ fn job(settings: Settings, outside: Outside) -> Job {
     );
     let now = "2026-07-01T00:00:00Z".parse().expect("a time");
     let point = Point { target: Arc::new(target), probe: ProbeKind::Ports, address: None };
-    Job { point, memory: None, now, seed: 7, dialer, glimpses: false, is_planned: false }
+    Job {
+        point,
+        memory: None,
+        now,
+        seed: 7,
+        cause: crate::sample::Cause::Manual,
+        dialer,
+        glimpses: false,
+    }
 }
 
 fn settings(ports: &str) -> Settings {

@@ -58,9 +58,9 @@ impl Ask {
             memory: None,
             now: now(),
             seed: 7,
+            cause: crate::sample::Cause::Scheduled,
             dialer,
             glimpses: false,
-            is_planned: false,
         })
         .await
     }

@@ -1,6 +1,6 @@
 //! Measurements of the http probe (CONTRACT §http).
 
-use crate::sample::{Kind, Measure, Unit};
+use crate::sample::{Evidence, Kind, Measure, Unit};
 
 pub(super) const MEASURES: &[Measure] = &[
     Measure::new("http.hops", Kind::Items, "Every response on the way, in order.")
@@ -43,6 +43,16 @@ pub(super) const MEASURES: &[Measure] = &[
         Kind::Set,
         "syntax, no_max_age, bad_max_age, repeated_directive, unexpected_value, several_fields.",
     ),
+    Measure::new(
+        "http.hsts.preloaded",
+        Kind::Bool,
+        "Whether browsers' preload list covers the host; needs --hsts-preload-list.",
+    ),
+    Measure::new(
+        "http.hsts.preloadable",
+        Kind::Bool,
+        "Whether the field fulfils what the preload list asks of its kind of entry.",
+    ),
     Measure::new("http.csp", Kind::Object, "Content-Security-Policy of the final response (CSP3)."),
     Measure::new("http.csp.present", Kind::Bool, "Whether an enforced policy was sent."),
     Measure::new("http.csp.report_only", Kind::Bool, "Whether a report-only policy was sent."),
@@ -63,6 +73,13 @@ pub(super) const MEASURES: &[Measure] = &[
         Kind::Bool,
         "Whether script from any https host, or from data: URLs, may run under every policy.",
     ),
+    Measure::new(
+        "http.csp.nonce_reused",
+        Kind::Bool,
+        "Whether a nonce of an earlier sample came again; only where there were both.",
+    )
+    .unpromised()
+    .volatile(),
     Measure::new(
         "http.csp.frame_ancestors",
         Kind::Set,
@@ -94,8 +111,27 @@ pub(super) const MEASURES: &[Measure] = &[
         "The last token that browsers know; empty without one.",
     ),
     Measure::new("http.referrer_policy.present", Kind::Bool, "Whether the field was sent."),
-    Measure::new("http.permissions_policy", Kind::Object, "Permissions-Policy."),
-    Measure::new("http.permissions_policy.present", Kind::Bool, "Whether one was sent."),
+    Measure::new("http.permissions_policy", Kind::Object, "Permissions-Policy (§5.2)."),
+    Measure::new(
+        "http.permissions_policy.present",
+        Kind::Bool,
+        "Whether a policy was sent that browsers can read.",
+    ),
+    Measure::new(
+        "http.permissions_policy.valid",
+        Kind::Bool,
+        "Whether what was sent, if anything, is a structured dictionary (RFC 9651).",
+    ),
+    Measure::new(
+        "http.permissions_policy.features",
+        Kind::MapOf(&Kind::Text),
+        "Each feature with who may use it: none, all, or origins.",
+    ),
+    Measure::new(
+        "http.permissions_policy.open",
+        Kind::Set,
+        "The features that any site in a frame may use.",
+    ),
     Measure::new("http.coop", Kind::Object, "Cross-Origin-Opener-Policy."),
     Measure::new("http.coop.policy", Kind::Text, "The policy; unsafe-none without a valid one."),
     Measure::new("http.coop.present", Kind::Bool, "Whether the field was sent."),
@@ -108,6 +144,158 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("http.corp.policy", Kind::Text, "The policy; empty without a valid one."),
     Measure::new("http.corp.present", Kind::Bool, "Whether the field was sent."),
     Measure::new("http.corp.valid", Kind::Bool, "Whether what was sent, if anything, is known."),
+    Measure::new(
+        "http.cross_origin_isolated",
+        Kind::Bool,
+        "Whether opener and embedder policy together isolate the page (HTML §7.1.3).",
+    ),
+    Measure::new("http.integrity_policy", Kind::Object, "Integrity-Policy (SRI §3.7)."),
+    Measure::new("http.integrity_policy.present", Kind::Bool, "Whether it blocks anything."),
+    Measure::new("http.integrity_policy.report_only", Kind::Bool, "Whether one only reports."),
+    Measure::new(
+        "http.integrity_policy.blocks",
+        Kind::Set,
+        "script, style: what must bear a digest.",
+    ),
+    Measure::new("http.sri", Kind::Object, "Scripts and stylesheets of other origins."),
+    Measure::new("http.sri.external", Kind::Integer, "How many the page loads."),
+    Measure::new(
+        "http.sri.missing",
+        Kind::Set,
+        "The hosts that some of them come from without a digest (Subresource Integrity).",
+    ),
+    Measure::new("http.mixed_content", Kind::Object, "What an https page has to do with http."),
+    Measure::new(
+        "http.mixed_content.active",
+        Kind::Set,
+        "Hosts of scripts, styles and frames in plain text.",
+    ),
+    Measure::new("http.mixed_content.passive", Kind::Set, "Hosts of pictures and media."),
+    Measure::new("http.mixed_content.forms", Kind::Set, "Hosts that forms are sent to."),
+    Measure::new("http.cache", Kind::Object, "Cache-Control (RFC 9111 §5.2)."),
+    Measure::new(
+        "http.cache.class",
+        Kind::Text,
+        "page, personal (sets a cookie), sensitive (by its path).",
+    ),
+    Measure::new("http.cache.shared", Kind::Bool, "Whether shared caches are told to store it."),
+    Measure::new("http.cache.stored", Kind::Bool, "Whether any cache may store it."),
+    Measure::new("http.cache.directives", Kind::Set, "The directives, without their values."),
+    Measure::new("http.clear_site_data", Kind::Set, "What Clear-Site-Data clears."),
+    Measure::new("http.reporting", Kind::Object, "Where browsers send reports."),
+    Measure::new("http.reporting.endpoints", Kind::Set, "Names of Reporting-Endpoints."),
+    Measure::new("http.reporting.hosts", Kind::Set, "Hosts of Reporting-Endpoints."),
+    Measure::new("http.reporting.nel", Kind::Bool, "Whether NEL is sent."),
+    Measure::new("http.reporting.report_to", Kind::Bool, "Whether the former Report-To is sent."),
+    Measure::new("http.alt_svc", Kind::Set, "Protocols that Alt-Svc offers: h3, h2 …"),
+    Measure::new("http.deprecated", Kind::Set, "Fields that browsers no longer heed."),
+    Measure::new(
+        "http.cors",
+        Kind::Items,
+        "What other origins are told that ask as a script would (Fetch §3.3).",
+    )
+    .subject(&["origin", "method"])
+    .unpromised()
+    .volatile(),
+    Measure::new("http.cors.origin", Kind::Text, "foreign, null, substring, plain_http.")
+        .unpromised(),
+    Measure::new("http.cors.method", Kind::Text, "GET, or OPTIONS for a preflight.").unpromised(),
+    Measure::new("http.cors.allows", Kind::Text, "none, star, origin (that one), other.")
+        .unpromised(),
+    Measure::new("http.cors.credentials", Kind::Bool, "Whether credentials are allowed.")
+        .unpromised(),
+    Measure::new(
+        "http.cors.readable",
+        Kind::Bool,
+        "Whether a page of that origin may read what the user's credentials open.",
+    )
+    .unpromised(),
+    Measure::new("http.trace", Kind::Bool, "Whether TRACE echoes the request.")
+        .unpromised()
+        .volatile(),
+    Measure::new("http.compression", Kind::Text, "The content coding chosen; empty for none.")
+        .unpromised()
+        .volatile(),
+    Measure::new("http.security_txt", Kind::Object, "security.txt (RFC 9116).")
+        .unpromised()
+        .volatile(),
+    Measure::new("http.security_txt.present", Kind::Bool, "Whether there is one.").unpromised(),
+    Measure::new("http.security_txt.valid", Kind::Bool, "Whether it is as it must be.")
+        .unpromised(),
+    Measure::new("http.security_txt.expires", Kind::Timestamp, "Until when it holds.").unpromised(),
+    Measure::new("http.security_txt.contacts", Kind::Integer, "How many contacts it names.")
+        .unpromised(),
+    Measure::new(
+        "http.security_txt.errors",
+        Kind::Set,
+        "not_text_plain, no_contact, no_expires, bad_expires, several_expires, expired.",
+    )
+    .unpromised(),
+    Measure::new(
+        "http.change_password",
+        Kind::Bool,
+        "Whether /.well-known/change-password leads somewhere.",
+    )
+    .unpromised()
+    .volatile(),
+    Measure::new(
+        "http.drift",
+        Kind::Items,
+        "What the responses mean that they did not mean before, at this address.",
+    )
+    .subject(&["field"])
+    .evidence(|_| Evidence::Missed)
+    .unpromised(),
+    Measure::new("http.drift.field", Kind::Text, "Which fact.").unpromised(),
+    Measure::new("http.drift.direction", Kind::Text, "weaker, stronger or sideways.").unpromised(),
+    Measure::new("http.drift.change", Kind::Text, "In words: script-src gained *.").unpromised(),
+    Measure::new(
+        "http.exposures",
+        Kind::Items,
+        "Files handed out that should not be, each known by what it holds.",
+    )
+    .subject(&["path"])
+    .unpromised()
+    .volatile(),
+    Measure::new("http.exposures.path", Kind::Text, "The file's path.").unpromised(),
+    Measure::new("http.exposures.evidence", Kind::Text, "What it is known by.").unpromised(),
+    Measure::new(
+        "http.profiles",
+        Kind::Object,
+        "What other judges would say, by their own keys; no finding rests on it.",
+    ),
+    Measure::new(
+        "http.profiles.mdn-observatory",
+        Kind::Object,
+        "MDN HTTP Observatory, algorithm version 6.",
+    ),
+    Measure::new("http.profiles.mdn-observatory.version", Kind::Text, "The algorithm's version."),
+    Measure::new("http.profiles.mdn-observatory.score", Kind::Integer, "The score, 0 to 165."),
+    Measure::new("http.profiles.mdn-observatory.grade", Kind::Text, "A+ to F."),
+    Measure::new(
+        "http.profiles.mdn-observatory.tests",
+        Kind::MapOf(&Kind::Object),
+        "Each test's result key, whether it passes, and its modifier.",
+    ),
+    Measure::new("http.profiles.mdn-observatory.tests.result", Kind::Text, "The result's key."),
+    Measure::new("http.profiles.mdn-observatory.tests.pass", Kind::Bool, "Whether it passes."),
+    Measure::new("http.profiles.mdn-observatory.tests.modifier", Kind::Integer, "For the score."),
+    Measure::new("http.profiles.csp-evaluator", Kind::Object, "Google's csp-evaluator, for CSP3."),
+    Measure::new("http.profiles.csp-evaluator.version", Kind::Text, "Its version."),
+    Measure::new(
+        "http.profiles.csp-evaluator.findings",
+        Kind::Items,
+        "type, severity, directive, value, and policy where several are sent; by their nonces, \
+         values may be fresh with each response.",
+    )
+    .volatile(),
+    Measure::new(
+        "http.profiles.hsts-preload",
+        Kind::Object,
+        "hstspreload.org's checks of the first https response, as a new submission.",
+    ),
+    Measure::new("http.profiles.hsts-preload.errors", Kind::Set, "What refuses the site."),
+    Measure::new("http.profiles.hsts-preload.warnings", Kind::Set, "What is odd."),
     Measure::new("http.cookies", Kind::Items, "Cookies set on any hop, values dropped.")
         .subject(&["name"]),
     Measure::new("http.cookies.secure", Kind::Bool, "Secure."),

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::fields::Fields;
-use super::text::clean;
+use super::text::{clean, digest};
 use policy::Policy;
 
 /// Every policy of a response.
@@ -37,6 +37,17 @@ fn policies(fields: &Fields, name: &str) -> Vec<Policy> {
         .map(Policy::parse)
         .filter(|policy| !policy.is_empty())
         .collect()
+}
+
+/// What tells the nonces of a response apart; the nonces themselves stay here.
+pub(super) fn nonces(fields: &Fields) -> Vec<u64> {
+    let words = fields.all("content-security-policy").flat_map(|l| l.split([' ', ';', ',']));
+    let is_nonce =
+        |word: &&str| word.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("'nonce-"));
+    let mut nonces: Vec<u64> = words.filter(is_nonce).map(|word| digest([word])).collect();
+    nonces.sort_unstable();
+    nonces.dedup();
+    nonces
 }
 
 impl Csp {

@@ -56,7 +56,7 @@ async fn a_handshake_tells_of_the_certificate_and_what_it_did_not_ask_stays_unkn
     let https = encrypted_by(&leaf(&pki), script).await;
     let root = TextFile { path: "root.pem".into(), text: pki.root.clone().into() };
     let run = lab(TARGET, https).trusting(root).glimpsing().run().await;
-    assert_eq!(requests.load(Ordering::SeqCst), 1, "no request more");
+    assert_eq!(requests.load(Ordering::SeqCst), 3, "no request more than without");
     let seen = glimpse(&run).expect("a glimpse");
     assert_eq!((seen.probe, seen.address, seen.connections), (ProbeKind::Tls, Some(HERE), 0));
     let facts = facts(seen);
@@ -98,7 +98,15 @@ async fn what_it_tells_is_what_the_tls_probe_tells() {
     let budget = std::time::Duration::from_secs(10);
     let dialer = Dialer::new(Unbounded::outside(), settings, ProbeKind::Tls, budget);
     let now = "2026-11-22T00:00:00Z".parse().expect("a date");
-    let job = Job { point, memory: None, now, seed: 1, dialer, glimpses: false, is_planned: false };
+    let job = Job {
+        point,
+        memory: None,
+        now,
+        seed: 1,
+        cause: crate::sample::Cause::Scheduled,
+        dialer,
+        glimpses: false,
+    };
     let asked = facts(&tls::run(job).await.observations[0]);
     assert_eq!(asked["chain"]["trusted"], true, "{}", asked["chain"]);
     for shared in

@@ -18,7 +18,7 @@ use crate::probe::dial::{Contact, Dialer, Guard, Outside, Resolve, Unbounded};
 use crate::probe::http::run;
 use crate::probe::trust::PROVIDER;
 use crate::probe::{Job, Run};
-use crate::sample::{Outcome, Unknown};
+use crate::sample::{Cause, Outcome, Unknown};
 use crate::target::{Point, ProbeKind, Settings, Target, TextFile};
 use crate::testing::{Leaf, scripted};
 
@@ -166,6 +166,7 @@ pub(super) struct Lab {
     pub(super) outside: Outside,
     pub(super) budget: Duration,
     pub(super) glimpses: bool,
+    pub(super) cause: Cause,
 }
 
 impl Lab {
@@ -181,6 +182,7 @@ impl Lab {
             outside: Unbounded::outside(),
             budget: Duration::from_secs(10),
             glimpses: false,
+            cause: Cause::Scheduled,
         }
     }
 
@@ -201,7 +203,7 @@ impl Lab {
     }
 
     pub(super) async fn run(self) -> Run {
-        let glimpses = self.glimpses;
+        let (glimpses, cause) = (self.glimpses, self.cause);
         let settings = Arc::new(self.settings);
         let mut target = Target::new(self.target.parse().expect("a target"));
         target.settings = Arc::clone(&settings);
@@ -209,7 +211,7 @@ impl Lab {
         let point = Point { target: Arc::new(target), probe: ProbeKind::Http, address };
         let dialer = Dialer::new(self.outside, settings, ProbeKind::Http, self.budget);
         let now = "2026-11-22T00:00:00Z".parse().expect("a date");
-        run(Job { point, memory: None, now, seed: 1, dialer, glimpses, is_planned: false }).await
+        run(Job { point, memory: None, now, seed: 1, cause, dialer, glimpses }).await
     }
 
     /// The measurements as JSON.

@@ -2,5 +2,6 @@
 
 mod glimpse;
 mod hostile;
+mod judged;
 mod lab;
 mod walks;

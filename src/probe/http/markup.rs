@@ -1,0 +1,369 @@
+//! A streaming reader of HTML tags (HTML Standard §13.2.5): bytes in, start and end tags out. No
+//! tree is built, text is passed over, memory is bounded by one tag.
+
+/// One tag.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Tag {
+    /// The name in lower case.
+    pub(super) name: String,
+    /// Whether it is an end tag.
+    pub(super) is_end: bool,
+    /// Names in lower case with their values, references decoded; of a repeated one the first.
+    pub(super) attributes: Vec<(String, String)>,
+}
+
+impl Tag {
+    /// An attribute's value.
+    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+}
+
+/// Reads a document piece by piece.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    /// What may yet become a tag, a comment or the end of raw text.
+    pending: Vec<u8>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum State {
+    #[default]
+    Text,
+    Comment,
+    /// Inside an element whose content is text up to its end tag.
+    Raw(&'static str),
+}
+
+impl Reader {
+    /// Takes the next bytes and hands over every tag that is complete.
+    pub(super) fn read(&mut self, bytes: &[u8], mut found: impl FnMut(Tag)) {
+        let mut held = std::mem::take(&mut self.pending);
+        let input: &[u8] = match held.is_empty() {
+            true => bytes,
+            false => {
+                held.extend_from_slice(bytes);
+                &held
+            }
+        };
+        let mut at = 0;
+        while at < input.len() {
+            let rest = &input[at..];
+            match self.step(rest, &mut found) {
+                Some(taken) => at += taken,
+                None => break,
+            }
+        }
+        let rest = &input[at..];
+        // What is longer than any tag of a sound document is text.
+        if rest.len() <= MAX_TAG {
+            self.pending = rest.to_vec();
+        } else {
+            self.state = State::Text;
+        }
+    }
+
+    /// How many bytes were dealt with; `None` if more are needed.
+    fn step(&mut self, rest: &[u8], found: &mut impl FnMut(Tag)) -> Option<usize> {
+        match self.state {
+            State::Text => {
+                let Some(start) = rest.iter().position(|&b| b == b'<') else {
+                    return Some(rest.len());
+                };
+                if start > 0 {
+                    return Some(start);
+                }
+                self.markup(rest, found)
+            }
+            State::Comment => match find(rest, b"-->") {
+                Some(end) => {
+                    self.state = State::Text;
+                    Some(end + 3)
+                }
+                None => keep_tail(rest, 2),
+            },
+            State::Raw(name) => match end_of_raw(rest, name) {
+                Some(end) => {
+                    self.state = State::Text;
+                    Some(end)
+                }
+                None => keep_tail(rest, name.len() + 2),
+            },
+        }
+    }
+
+    /// Something that begins with `<`.
+    fn markup(&mut self, rest: &[u8], found: &mut impl FnMut(Tag)) -> Option<usize> {
+        match rest.get(1)? {
+            b'!' if rest.starts_with(b"<!--") => {
+                // `<!-->` and `<!--->` are whole.
+                let after = &rest[4..];
+                if after.starts_with(b">") {
+                    return Some(5);
+                }
+                if after.starts_with(b"->") {
+                    return Some(6);
+                }
+                if after.len() < 2 {
+                    return None;
+                }
+                self.state = State::Comment;
+                Some(4)
+            }
+            b'!' if b"<!--".starts_with(&rest[..rest.len().min(4)]) && rest.len() < 4 => None,
+            b'!' | b'?' => rest.iter().position(|&b| b == b'>').map(|end| end + 1),
+            b'/' if rest.len() < 3 => None,
+            b'/' if !rest[2].is_ascii_alphabetic() => {
+                rest.iter().position(|&b| b == b'>').map(|end| end + 1)
+            }
+            b'/' => self.tag(rest, 2, found),
+            first if first.is_ascii_alphabetic() => self.tag(rest, 1, found),
+            _ => Some(1),
+        }
+    }
+
+    fn tag(&mut self, rest: &[u8], start: usize, found: &mut impl FnMut(Tag)) -> Option<usize> {
+        let end = end_of_tag(&rest[start..])? + start;
+        let mut tag = parse(&rest[start..end]);
+        tag.is_end = start == 2;
+        if !tag.is_end
+            && let Some(name) = RAW_TEXT.into_iter().find(|raw| *raw == tag.name)
+        {
+            self.state = State::Raw(name);
+        }
+        found(tag);
+        Some(end + 1)
+    }
+}
+
+fn find(text: &[u8], what: &[u8]) -> Option<usize> {
+    text.windows(what.len()).position(|window| window == what)
+}
+
+/// Where `</name` begins, followed by what ends a tag's name.
+fn end_of_raw(text: &[u8], name: &str) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = text[from..].iter().position(|&b| b == b'<') {
+        let (start, rest) = (from + at, &text[from + at..]);
+        let is_end = rest.len() > name.len() + 2
+            && rest[1] == b'/'
+            && rest[2..2 + name.len()].eq_ignore_ascii_case(name.as_bytes())
+            && matches!(rest[2 + name.len()], b'>' | b'/' | b' ' | b'\t' | b'\n' | b'\r' | 0x0c);
+        if is_end {
+            return Some(start);
+        }
+        from = start + 1;
+    }
+    None
+}
+
+/// All of it is dealt with but its last bytes, which may be the start of an end.
+fn keep_tail(rest: &[u8], tail: usize) -> Option<usize> {
+    (rest.len() > tail).then(|| rest.len() - tail)
+}
+
+/// Where the `>` stands that ends a tag; those in quoted values do not.
+fn end_of_tag(text: &[u8]) -> Option<usize> {
+    let (mut quote, mut after_equals) = (None, false);
+    for (at, &byte) in text.iter().enumerate() {
+        match (quote, byte) {
+            (Some(open), _) if byte == open => quote = None,
+            (Some(_), _) => {}
+            (None, b'>') => return Some(at),
+            (None, b'"' | b'\'') if after_equals => {
+                quote = Some(byte);
+                after_equals = false;
+            }
+            (None, b'=') => after_equals = true,
+            (None, byte) if byte.is_ascii_whitespace() => {}
+            (None, _) => after_equals = false,
+        }
+    }
+    None
+}
+
+fn parse(text: &[u8]) -> Tag {
+    let is_space = |b: u8| b.is_ascii_whitespace() || b == 0x0c;
+    let end = text.iter().position(|&b| is_space(b) || b == b'/').unwrap_or(text.len());
+    let mut tag = Tag { name: lower(&text[..end]), ..Tag::default() };
+    let mut rest = &text[end..];
+    loop {
+        let start = rest.iter().position(|&b| !is_space(b) && b != b'/');
+        let Some(start) = start else { return tag };
+        rest = &rest[start..];
+        let length = rest.iter().skip(1).position(|&b| is_space(b) || b == b'/' || b == b'=');
+        let (name, after) = rest.split_at(length.map_or(rest.len(), |length| length + 1));
+        let skipped = after.iter().position(|&b| !is_space(b)).unwrap_or(after.len());
+        let mut value = String::new();
+        rest = match after[skipped..].strip_prefix(b"=") {
+            None => after,
+            Some(after) => {
+                let (text, rest) = attribute_value(after.trim_ascii_start());
+                value = decoded(&String::from_utf8_lossy(text));
+                rest
+            }
+        };
+        let name = lower(name);
+        if tag.attributes.len() < MAX_ATTRIBUTES && tag.attribute(&name).is_none() {
+            tag.attributes.push((name, value));
+        }
+    }
+}
+
+fn attribute_value(text: &[u8]) -> (&[u8], &[u8]) {
+    match text.first() {
+        Some(quote @ (b'"' | b'\'')) => {
+            let inner = &text[1..];
+            let end = inner.iter().position(|b| b == quote).unwrap_or(inner.len());
+            (&inner[..end], inner.get(end + 1..).unwrap_or_default())
+        }
+        _ => {
+            let end = text.iter().position(|b| b.is_ascii_whitespace()).unwrap_or(text.len());
+            text.split_at(end)
+        }
+    }
+}
+
+fn lower(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).to_ascii_lowercase()
+}
+
+/// Character references that stand in attributes of addresses: numbers, and the names of marks.
+fn decoded(text: &str) -> String {
+    if !text.contains('&') {
+        return text.to_owned();
+    }
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match reference(rest) {
+            Some((c, length)) => {
+                out.push(c);
+                rest = &rest[length..];
+            }
+            None => {
+                out.push('&');
+                rest = &rest[1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+fn reference(text: &str) -> Option<(char, usize)> {
+    if let Some(digits) = text.strip_prefix("&#") {
+        let (radix, digits, before) = match digits.strip_prefix(['x', 'X']) {
+            Some(digits) => (16, digits, 3),
+            None => (10, digits, 2),
+        };
+        let end = digits.find(|c: char| !c.is_digit(radix)).unwrap_or(digits.len());
+        let code = u32::from_str_radix(digits.get(..end)?, radix).ok()?;
+        let has_end = usize::from(digits[end..].starts_with(';'));
+        return Some((char::from_u32(code)?, before + end + has_end));
+    }
+    let (name, c) = NAMED.into_iter().find(|(name, _)| text[1..].starts_with(name))?;
+    Some((c, 1 + name.len()))
+}
+
+const NAMED: [(&str, char); 14] = [
+    ("amp;", '&'),
+    ("apos;", '\''),
+    ("colon;", ':'),
+    ("equals;", '='),
+    ("gt;", '>'),
+    ("lt;", '<'),
+    ("num;", '#'),
+    ("period;", '.'),
+    ("quest;", '?'),
+    ("quot;", '"'),
+    ("semi;", ';'),
+    ("sol;", '/'),
+    ("NewLine;", '\n'),
+    ("Tab;", '\t'),
+];
+
+/// Elements whose content holds no tags, whoever reads it.
+const RAW_TEXT: [&str; 5] = ["script", "style", "textarea", "title", "xmp"];
+
+const MAX_TAG: usize = 16 * 1024;
+const MAX_ATTRIBUTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tags(html: &[u8]) -> Vec<Tag> {
+        let (mut reader, mut tags) = (Reader::default(), Vec::new());
+        reader.read(html, |tag| tags.push(tag));
+        tags
+    }
+
+    fn names(html: &str) -> Vec<String> {
+        let shown = |tag: Tag| format!("{}{}", if tag.is_end { "/" } else { "" }, tag.name);
+        tags(html.as_bytes()).into_iter().map(shown).collect()
+    }
+
+    #[test]
+    fn tags_are_found_where_browsers_find_them() {
+        for (html, expected) in [
+            ("<p>a<br/>b</P>", &["p", "br", "/p"][..]),
+            ("<!doctype html><!-- <p> --><a>", &["a"]),
+            ("<!--><a>", &["a"]),
+            ("<!---><a>", &["a"]),
+            ("<!-- a --! --><a>", &["a"]),
+            ("<script><p></p></script><a>", &["script", "/script", "a"]),
+            ("<script></scripty></SCRIPT ><a>", &["script", "/script", "a"]),
+            ("<title><a></title>", &["title", "/title"]),
+            ("a < b <3 </ x><a>", &["a"]),
+            ("<a title='>'><b>", &["a", "b"]),
+            ("<a title=\"'>\"><b>", &["a", "b"]),
+            ("<a x=1'><b>", &["a", "b"]),
+            (
+                "<template><script src=x></script></template>",
+                &["template", "script", "/script", "/template"],
+            ),
+            ("<a", &[]),
+            ("<?xml ?><a>", &["a"]),
+        ] {
+            assert_eq!(names(html), expected, "{html}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_read_as_browsers_read_them() {
+        let html = br#"<Script SRC = "a&amp;b&#x2f;c&copy" src=no async integrity='' x=/y/ z=1>"#;
+        let tag = &tags(html)[0];
+        let expected = [("src", "a&b/c&copy"), ("async", ""), ("integrity", "")];
+        let expected = expected.into_iter().chain([("x", "/y/"), ("z", "1")]);
+        let expected: Vec<_> = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+        assert_eq!(tag.attributes, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_read_as_the_whole_does(
+            html in "(<script src=\"a\">|</script>|<!--|-->|<a b='c>' d>|x|<|>|</title>|<title>|\"|<br/>){0,12}",
+            size in 1usize..7,
+        ) {
+            let (mut reader, mut pieces) = (Reader::default(), Vec::new());
+            for piece in html.as_bytes().chunks(size) {
+                reader.read(piece, |tag| pieces.push(tag));
+            }
+            prop_assert_eq!(pieces, tags(html.as_bytes()));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic_or_grow(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mut reader = Reader::default();
+            for _ in 0..100 {
+                reader.read(&bytes, |_| {});
+            }
+            prop_assert!(reader.pending.len() <= MAX_TAG);
+        }
+    }
+}
