@@ -9,6 +9,7 @@
 
 mod board;
 mod certificates;
+mod enumerate;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod glimpse;
@@ -20,6 +21,7 @@ mod names;
 mod outcome;
 mod reader;
 mod report;
+mod sets;
 mod shares;
 mod starttls;
 mod suites;
@@ -39,7 +41,7 @@ use super::trust::Anchors;
 use super::{Job, Observation, Run};
 use line::Line;
 use report::{Frame, measure};
-use walk::walk;
+use walk::{Manner, walk};
 
 pub(super) use glimpse::glimpse;
 pub(super) use handshake::{Handshake, collect};
@@ -66,7 +68,14 @@ pub async fn run(job: Job) -> Run {
         job.seed,
     );
     // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
-    let seen = walk(line, alpn, server_name).boxed().await;
+    let manner = Manner {
+        alpn,
+        protocols: if alpn.is_empty() { &[] } else { PROTOCOLS },
+        server_name,
+        at_once: target.settings.concurrency.unwrap_or(AT_ONCE),
+        seed: job.seed,
+    };
+    let seen = walk(line, manner).boxed().await;
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,
@@ -88,6 +97,12 @@ pub async fn run(job: Job) -> Run {
     };
     Run { observations: vec![observation], memory: None }
 }
+
+/// Hellos under way at once; the budget may well allow fewer.
+const AT_ONCE: usize = 4;
+
+/// Protocols of the web (IANA "TLS ALPN Protocol IDs"). Others are not asked for.
+const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0", b"spdy/3", b"spdy/2"];
 
 /// What to offer as application protocol: nothing where the service is none of the web's.
 fn protocols(scheme: Option<Scheme>) -> &'static [&'static [u8]] {
