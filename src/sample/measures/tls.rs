@@ -19,6 +19,18 @@ pub(super) const MEASURES: &[Measure] = &[
         Kind::MapOf(&Kind::Bool),
         "Whether the server's order of suites rules, by version.",
     ),
+    Measure::new(
+        "tls.chacha20_prioritized",
+        Kind::Bool,
+        "Whether ChaCha20 wins where the client puts it first, though the server's order rules.",
+    )
+    .unpromised(),
+    Measure::new(
+        "tls.intolerances",
+        Kind::Set,
+        "Forms of hello that it cannot bear: long_hello, many_suites, tls13_hello, alpn.",
+    )
+    .unpromised(),
     Measure::new("tls.groups", Kind::MapOf(&Kind::Set), "Key exchange groups seen, by version."),
     Measure::new(
         "tls.signature_schemes",
