@@ -4,7 +4,12 @@
 //! (`reader`, `messages`) are coded here, since no library speaks SSLv2 to TLS 1.1 any more.
 //! Every hello comes to an `outcome`, and the `board` decides what is offered, absent or
 //! unknown. `handshake` is rustls with a witness that accepts and remembers. `report` turns what
-//! was seen into measurements, its `certificates` judged by `probe/trust` at the job's time. Only `walk`, `line` and `handshake` touch the network.
+//! was seen into measurements, its `certificates` judged by `probe/trust` at the job's time;
+//! `grade` and `vulnerabilities` follow from those.
+//!
+//! `features` asks what else the peer can do, `intrusive`, with leave, which known faults it has: by
+//! hellos, by a `client` of rustls', and by `session`, a TLS 1.2 client for what no library asks.
+//! Connections are opened by `line` alone; `client` and `session::wire` speak on them.
 //! A `glimpse` is what the handshake of another probe tells of all this.
 
 mod board;
@@ -88,7 +93,7 @@ pub async fn run(job: Job) -> Run {
         intrusive: target.settings.intrusive,
         seed: !job.seed,
     };
-    let features = features::ask(&mut line(known.seed), known).boxed().await;
+    let features = features::ask(&line(known.seed), known).boxed().await;
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,

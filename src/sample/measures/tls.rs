@@ -28,7 +28,7 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new(
         "tls.intolerances",
         Kind::Set,
-        "Forms of hello that it cannot bear: long_hello, many_suites, tls13_hello, alpn.",
+        "Forms of hello that it cannot bear: alpn, grease, long_hello, many_suites, split_hello, tls13_hello.",
     )
     .unpromised(),
     Measure::new("tls.groups", Kind::MapOf(&Kind::Set), "Key exchange groups seen, by version."),
@@ -193,12 +193,6 @@ pub(super) const MEASURES: &[Measure] = &[
         "tls.certificate_compression",
         Kind::Set,
         "Algorithms of RFC 8879 that certificates come in: zlib, brotli, zstd.",
-    )
-    .unpromised(),
-    Measure::new(
-        "tls.intolerances",
-        Kind::Set,
-        "Hellos that turn the peer away: alpn, grease, long_hello, many_suites, split_hello, tls13_hello.",
     )
     .unpromised(),
     Measure::new("tls.without_sni", Kind::Object, "What a client gets that sends no server name."),
