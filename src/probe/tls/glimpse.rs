@@ -9,7 +9,7 @@ use crate::sample::{Measurements, Reason, Unknown};
 use super::certificates::{self, Judged};
 use super::handshake::Handshake;
 use super::names::Kinds;
-use super::report::{negotiated, unasked};
+use super::report::{negotiated, protocol, unasked};
 
 /// The measurements of such a handshake, which offered application protocols, by what was `read` of
 /// its certificates and how they were judged. `None` if the leaf cannot be read.
@@ -22,7 +22,8 @@ pub(in crate::probe) fn glimpse(
     let judged = Judged::new(&handshake.served, read, judgement, staple)?;
     let mut facts = Measurements::new();
     facts.set_unknown("starttls", Reason::NotApplicable);
-    negotiated(&mut facts, handshake, true);
+    negotiated(&mut facts, handshake);
+    protocol(&mut facts, handshake, true);
     match handshake.asked {
         false => facts.set("client_auth", "none"),
         true => facts.set_unknown("client_auth", Unknown::new(Reason::NotObserved, INSISTS)),

@@ -2,7 +2,7 @@
 //! each bounded in time.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +21,9 @@ use super::starttls::{Dialogue, Step};
 /// Long enough that the peer has read the first part of a split hello before the second comes.
 const BETWEEN_SEGMENTS: Duration = Duration::from_millis(20);
 
+/// An odd number with its bits well mixed (2⁶⁴ over the golden ratio).
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// Bytes one connection may bring: more than any honest flight holds.
 const READ_LIMIT: usize = 256 * 1024;
 
@@ -33,7 +36,12 @@ pub(super) struct Line<'a> {
     port: u16,
     starttls: Option<StartTls>,
     server_name: Option<&'a str>,
-    rng: fastrand::Rng,
+    seed: u64,
+    /// Hellos begun: each has a seed of its own.
+    asked: AtomicU64,
+    /// Connections open now, and how often one was opened beside another.
+    open: AtomicU64,
+    meetings: AtomicU64,
     /// Whether the peer sent words in clear behind its go-ahead to STARTTLS.
     spoke_early: AtomicBool,
 }
@@ -49,18 +57,46 @@ impl<'a> Line<'a> {
         seed: u64,
     ) -> Self {
         let dialer = dialer.with_read_limit(READ_LIMIT);
-        let rng = fastrand::Rng::with_seed(seed);
-        let spoke_early = AtomicBool::new(false);
-        Self { dialer, host, address, port, starttls, server_name, rng, spoke_early }
+        Self {
+            dialer,
+            host,
+            address,
+            port,
+            starttls,
+            server_name,
+            seed,
+            asked: AtomicU64::new(0),
+            open: AtomicU64::new(0),
+            meetings: AtomicU64::new(0),
+            spoke_early: AtomicBool::new(false),
+        }
     }
 
     /// Sends one hello on a connection of its own and reads what the peer says in clear.
-    pub(super) async fn ask(&mut self, spec: &HelloSpec) -> Outcome {
+    pub(super) async fn ask(&self, spec: &HelloSpec) -> Outcome {
+        self.ask_noting(spec).await.0
+    }
+
+    /// The same, and whether no other hello was under way meanwhile.
+    pub(super) async fn ask_noting(&self, spec: &HelloSpec) -> (Outcome, bool) {
+        let before = self.meetings.load(Ordering::Relaxed);
+        let beside = self.open.fetch_add(1, Ordering::Relaxed);
+        if beside > 0 {
+            self.meetings.fetch_add(1, Ordering::Relaxed);
+        }
+        let outcome = self.ask_now(spec).await;
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        (outcome, beside == 0 && self.meetings.load(Ordering::Relaxed) == before)
+    }
+
+    async fn ask_now(&self, spec: &HelloSpec) -> Outcome {
         let (mut connection, give_up) = match self.open().await {
             Ok(open) => open,
             Err(outcome) => return outcome,
         };
-        let hello = spec.encode(self.server_name, &mut self.rng);
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        let mut rng = fastrand::Rng::with_seed(self.seed ^ asked.wrapping_mul(SPREAD));
+        let hello = spec.encode(self.server_name, &mut rng);
         explain::sent(spec, self.server_name, &hello);
         let mut reader = FlightReader::new(spec.ceiling);
         let parts = match spec.split_at {
@@ -117,6 +153,11 @@ impl<'a> Line<'a> {
     /// Whether the peer sent words in clear behind its go-ahead, on any connection so far.
     pub(super) fn spoke_early(&self) -> bool {
         self.spoke_early.load(Ordering::Relaxed)
+    }
+
+    /// When everything must be over.
+    pub(super) fn deadline(&self) -> Instant {
+        self.dialer.deadline()
     }
 
     /// How long a single read may wait.

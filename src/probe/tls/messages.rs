@@ -83,6 +83,8 @@ impl ServerHello {
 pub(super) struct KeyExchange {
     pub(super) group: Option<u16>,
     pub(super) dh_prime_bits: Option<usize>,
+    /// The group of RFC 7919 that the prime is of.
+    pub(super) ffdhe: Option<u16>,
     /// The size of a temporary RSA key (export suites).
     pub(super) rsa_bits: Option<usize>,
     pub(super) scheme: Option<u16>,
@@ -105,7 +107,9 @@ impl KeyExchange {
             exchange.group = Some(body.u16()?);
             body.vec8()?;
         } else if name.contains("DHE") || name.contains("DH_anon") {
-            exchange.dh_prime_bits = Some(bits(body.vec16()?));
+            let prime = body.vec16()?;
+            exchange.dh_prime_bits = Some(bits(prime));
+            exchange.ffdhe = ffdhe(prime);
             body.vec16()?;
             body.vec16()?;
         } else if name.contains("RSA_EXPORT") {
@@ -119,6 +123,25 @@ impl KeyExchange {
         }
         Some(exchange)
     }
+}
+
+/// The group of RFC 7919 that has this prime: they differ in their length and in their last words,
+/// which are told by the length too.
+fn ffdhe(prime: &[u8]) -> Option<u16> {
+    // Appendix A: all begin with the binary digits of e.
+    const START: [u8; 16] = [
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xad, 0xf8, 0x54, 0x58, 0xa2, 0xbb, 0x4a,
+        0x9a,
+    ];
+    let group = match prime.len() {
+        256 => 0x0100,
+        384 => 0x0101,
+        512 => 0x0102,
+        768 => 0x0103,
+        1024 => 0x0104,
+        _ => return None,
+    };
+    (prime.starts_with(&START) && prime.ends_with(&[0xff; 8])).then_some(group)
 }
 
 /// Reads the body of a message of type 11 below TLS 1.3: certificates, leaf first.

@@ -4,12 +4,18 @@
 //! (`reader`, `messages`) are coded here, since no library speaks SSLv2 to TLS 1.1 any more.
 //! Every hello comes to an `outcome`, and the `board` decides what is offered, absent or
 //! unknown. `handshake` is rustls with a witness that accepts and remembers. `report` turns what
-//! was seen into measurements, its `certificates` judged by `probe/trust` at the job's time. Only `walk`, `line` and `handshake` touch the network.
+//! was seen into measurements, its `certificates` judged by `probe/trust` at the job's time;
+//! `grade` and `vulnerabilities` follow from those.
+//!
+//! `features` asks what else the peer can do, `intrusive`, with leave, which known faults it has: by
+//! hellos, by a `client` of rustls', and by `session`, a TLS 1.2 client for what no library asks.
+//! Connections are opened by `line` alone; `client` and `session::wire` speak on them.
 //! A `glimpse` is what the handshake of another probe tells of all this.
 
 mod board;
 mod certificates;
 mod client;
+mod enumerate;
 pub mod explain;
 mod features;
 #[cfg(fuzzing)]
@@ -26,6 +32,7 @@ mod outcome;
 mod reader;
 mod report;
 mod session;
+mod sets;
 mod shares;
 mod starttls;
 mod suites;
@@ -46,7 +53,7 @@ use super::{Job, Observation, Run};
 use features::Known;
 use line::Line;
 use report::{Frame, measure};
-use walk::walk;
+use walk::{Manner, walk};
 
 pub(super) use glimpse::glimpse;
 pub(super) use handshake::{Handshake, collect};
@@ -70,7 +77,14 @@ pub async fn run(job: Job) -> Run {
         Line::new(dialer, &endpoint.host, to, endpoint.starttls(), server_name, seed)
     };
     // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
-    let seen = walk(line(job.seed), alpn, server_name).boxed().await;
+    let manner = Manner {
+        alpn,
+        protocols: if alpn.is_empty() { &[] } else { PROTOCOLS },
+        server_name,
+        at_once: target.settings.concurrency.unwrap_or(AT_ONCE),
+        seed: job.seed,
+    };
+    let seen = walk(line(job.seed), manner).boxed().await;
     let known = Known {
         seen: &seen,
         server_name,
@@ -79,7 +93,7 @@ pub async fn run(job: Job) -> Run {
         intrusive: target.settings.intrusive,
         seed: !job.seed,
     };
-    let features = features::ask(&mut line(known.seed), known).boxed().await;
+    let features = features::ask(&line(known.seed), known).boxed().await;
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,
@@ -102,6 +116,12 @@ pub async fn run(job: Job) -> Run {
     };
     Run { observations: vec![observation], memory: None }
 }
+
+/// Hellos under way at once; the budget may well allow fewer.
+const AT_ONCE: usize = 4;
+
+/// Protocols of the web (IANA "TLS ALPN Protocol IDs"). Others are not asked for.
+const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0", b"spdy/3", b"spdy/2"];
 
 /// What to offer as application protocol: nothing where the service is none of the web's.
 fn protocols(scheme: Option<Scheme>) -> &'static [&'static [u8]] {

@@ -100,9 +100,12 @@ impl Outcome {
         }
     }
 
-    /// Whether this needs no second try: an answer, or a refusal that speaks of the version.
-    pub(super) fn is_settled(&self, asked: Version) -> bool {
-        self.answer().is_some() || self.weight(asked) == Weight::Absent
+    /// The fatal alert, if that was the answer.
+    pub(super) fn alert(&self) -> Option<u8> {
+        match self {
+            Self::Refused(alert) => Some(*alert),
+            _ => None,
+        }
     }
 
     /// How much an answer that accepts nothing says of the version asked for.

@@ -15,8 +15,8 @@ use super::certificates::{self, Judged};
 use super::features::{self, Features};
 use super::grade;
 use super::handshake::Handshake;
-use super::hello::ssl2_cipher;
 use super::names;
+use super::sets::{protocols, sets};
 use super::suites;
 use super::vulnerabilities::vulnerabilities;
 use super::walk::Seen;
@@ -59,14 +59,15 @@ pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unk
     }
     versions(&mut facts, seen);
     witnesses(&mut facts, seen);
-    choices(&mut facts, seen);
-    negotiated(&mut facts, &seen.handshake, frame.offered_alpn);
+    sets(&mut facts, seen);
+    negotiated(&mut facts, &seen.handshake);
+    protocols(&mut facts, seen, frame.offered_alpn);
     compression(&mut facts, seen);
     client_auth(&mut facts, seen);
     features::negotiable(&mut facts, &seen.handshake);
     features::state(&mut facts, seen, frame.features);
     certificates(&mut facts, seen, frame);
-    vulnerabilities(&mut facts, seen, frame.features.tried.as_ref());
+    vulnerabilities(&mut facts, frame.features.tried.as_ref());
     grade::state(&mut facts);
     unasked(&mut facts);
     Ok(facts)
@@ -88,6 +89,10 @@ fn versions(facts: &mut Measurements, seen: &Seen) {
         if let Presence::Unknown(why) = seen.board.presence(version) {
             let path = Path::of("versions").member(version.name());
             facts.set_unknown(path.to_string(), why);
+        }
+        if seen.board.is_contradicted(version) {
+            let path = Path::of("versions").member(version.name());
+            facts.set_unknown(path.to_string(), Reason::Inconsistent);
         }
     }
 }
@@ -111,53 +116,8 @@ fn witnesses(facts: &mut Measurements, seen: &Seen) {
     facts.set("witnesses", of_version);
 }
 
-/// Suites, groups and schemes: one seen an answer, so each set is a lower bound.
-fn choices(facts: &mut Measurements, seen: &Seen) {
-    let mut suites = Sets::default();
-    let mut groups = Sets::default();
-    let mut schemes = Sets::default();
-    let real = &seen.handshake;
-    if let Some(version) = real.version {
-        suites.add(version, real.suite.map(suites::name));
-        groups.add(version, real.group.map(names::group));
-        schemes.add(version, real.scheme.map(names::scheme));
-    }
-    for answer in &seen.board.answers {
-        suites.add(answer.version, answer.suite().map(suites::name));
-        groups.add(answer.version, answer.group().map(names::group));
-        schemes.add(answer.version, answer.key_exchange.scheme.map(names::scheme));
-        for cipher in answer.ssl2.iter().flat_map(|hello| &hello.ciphers) {
-            suites.add(answer.version, ssl2_cipher(*cipher));
-        }
-    }
-    for (key, sets) in
-        [("cipher_suites", suites), ("groups", groups), ("signature_schemes", schemes)]
-    {
-        facts.set(key, sets.0);
-        facts.set_unknown(key, Reason::NotObserved);
-    }
-    let primes = seen.board.answers.iter().filter_map(|answer| answer.key_exchange.dh_prime_bits);
-    match primes.min() {
-        Some(bits) => facts.set("dh_prime_bits", bits),
-        None => facts.set_unknown("dh_prime_bits", Reason::NotObserved),
-    }
-}
-
-#[derive(Default)]
-struct Sets(BTreeMap<&'static str, Vec<String>>);
-
-impl Sets {
-    fn add(&mut self, version: Version, member: Option<impl Into<String>>) {
-        let Some(member) = member.map(Into::into) else { return };
-        let set = self.0.entry(version.name()).or_default();
-        if !set.contains(&member) {
-            set.push(member);
-        }
-    }
-}
-
 /// What a handshake came to that a current client makes.
-pub(super) fn negotiated(facts: &mut Measurements, real: &Handshake, offered_alpn: bool) {
+pub(super) fn negotiated(facts: &mut Measurements, real: &Handshake) {
     let failure = real.failure.as_ref().filter(|_| !real.insisted).map(|f| f.unknown());
     match (real.version, real.suite) {
         (Some(version), Some(suite)) => {
@@ -184,6 +144,15 @@ pub(super) fn negotiated(facts: &mut Measurements, real: &Handshake, offered_alp
             facts.set_unknown("negotiated", why);
         }
     }
+    match failure {
+        None => facts.set("handshake_seconds", real.duration.as_secs_f64()),
+        Some(why) => facts.set_unknown("handshake_seconds", why),
+    }
+}
+
+/// The application protocol that a handshake came to, one of perhaps many.
+pub(super) fn protocol(facts: &mut Measurements, real: &Handshake, offered_alpn: bool) {
+    let failure = real.failure.as_ref().filter(|_| !real.insisted).map(|f| f.unknown());
     match (&failure, &real.alpn) {
         _ if !offered_alpn => facts.set_unknown("alpn", Reason::NotApplicable),
         (Some(why), None) => facts.set_unknown("alpn", why.clone()),
@@ -193,10 +162,6 @@ pub(super) fn negotiated(facts: &mut Measurements, real: &Handshake, offered_alp
             // The server takes one; what else it would take is not asked.
             facts.set_unknown("alpn", Reason::NotObserved);
         }
-    }
-    match failure {
-        None => facts.set("handshake_seconds", real.duration.as_secs_f64()),
-        Some(why) => facts.set_unknown("handshake_seconds", why),
     }
 }
 
@@ -275,6 +240,7 @@ const KEYS: &[&str] = &[
     "alpn",
     "certificate_compression",
     "certificates",
+    "chacha20_prioritized",
     "chain",
     "cipher_suites",
     "client_auth",

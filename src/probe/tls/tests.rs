@@ -1,6 +1,7 @@
 //! The probe against real `openssl s_server`s and against peers that misbehave.
 
 mod features;
+mod intrusive;
 mod peers;
 mod pki;
 mod real;

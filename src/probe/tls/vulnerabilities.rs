@@ -1,74 +1,42 @@
-//! What follows from the rest, and what was tried with leave. A weakness that needs an enumeration is `true` once it shows, and
-//! `false` only where no version is left that could have it.
+//! What follows from the facts stated so far, and what was tried with leave. A weakness is `true` once
+//! it shows, and `false` only where every set that could hold it is closed.
 
 use serde_json::{Map, Value};
 
 use crate::sample::{Measurements, Path, Reason, Unknown};
 
-use super::board::Presence;
 use super::features::Fact;
 use super::intrusive::Tried;
-use super::suites;
-use super::walk::Seen;
-use super::wire::Version;
 
-/// States `vulnerabilities`.
-pub(super) fn vulnerabilities(facts: &mut Measurements, seen: &Seen, tried: Option<&Tried>) {
+/// States `vulnerabilities` by `versions`, `cipher_suites`, `dh_prime_bits` and `compression`.
+pub(super) fn vulnerabilities(facts: &mut Measurements, tried: Option<&Tried>) {
     let tried = |name: &str| match tried {
         Some(tried) => tried.vulnerabilities.get(name).cloned().unwrap_or_else(not_observed),
         None => Err(Reason::OptIn.into()),
     };
-    let suites = seen_suites(seen);
-    let shows = |test: &dyn Fn(&str) -> bool, versions: &[Version]| {
-        suites.iter().any(|(version, name)| versions.contains(version) && test(name))
-    };
-    let offered = |version| match seen.board.presence(version) {
-        Presence::Offered => Ok(true),
-        Presence::Absent => Ok(false),
-        Presence::Unknown(why) => Err(why),
-    };
-    // Present if shown, absent if none of these versions is, else unknown.
-    let among = |versions: &[Version], shown: bool| {
-        if shown {
-            return Ok(true);
-        }
-        let mut doubt = None;
-        for &version in versions {
-            match offered(version) {
-                Ok(true) => return Err(Unknown::from(Reason::NotObserved)),
-                Ok(false) => {}
-                Err(why) => doubt = Some(why),
-            }
-        }
-        doubt.map_or(Ok(false), Err)
-    };
+    let known = Known(facts);
     let export =
         |kind: &'static str| move |name: &str| name.contains("EXPORT") && name.contains(kind);
     let block64 = |name: &str| ["_DES", "3DES", "_IDEA_", "_RC2_"].iter().any(|c| name.contains(c));
-    let primes = seen.board.answers.iter().filter_map(|answer| answer.key_exchange.dh_prime_bits);
-    let small_prime = primes.min().is_some_and(|bits| bits <= 1024);
-    let deflate = seen.board.answers.iter().filter_map(|a| a.hello.as_ref()).any(|h| h.deflate);
     let cbc = |name: &str| name.contains("_CBC_");
-    let clear = &BELOW_TLS13[..];
-    let early = &BELOW_TLS13[..2];
-    let answers: [(&str, Result<bool, Unknown>); 12] = [
+    let answers: [(&str, Fact<bool>); 13] = [
         ("heartbleed", tried("heartbleed")),
         ("ccs_injection", tried("ccs_injection")),
         ("ticketbleed", tried("ticketbleed")),
         ("robot", tried("robot")),
         // SSLv3 without CBC is RC4 or nothing; the version itself is the hole.
-        ("poodle", offered(Version::Ssl3)),
-        ("drown", offered(Version::Ssl2)),
-        ("crime", if deflate { Ok(true) } else { among_crime(seen, &offered) }),
-        ("freak", among(clear, shows(&export("RSA_EXPORT"), clear))),
-        ("logjam", among(clear, small_prime || shows(&export("DHE_"), clear))),
-        ("sweet32", among(clear, shows(&block64, clear))),
-        ("rc4", among(clear, shows(&|name| name.contains("_RC4_"), clear))),
-        ("beast", among(early, shows(&cbc, early))),
+        ("poodle", known.offers("SSLv3")),
+        ("drown", known.offers("SSLv2")),
+        ("crime", known.compresses()),
+        ("freak", known.among(&BELOW_TLS13, &export("RSA_EXPORT"))),
+        ("logjam", known.logjam()),
+        ("sweet32", known.among(&BELOW_TLS13, &block64)),
+        ("rc4", known.among(&BELOW_TLS13, &|name| name.contains("_RC4_"))),
+        ("beast", known.among(&BELOW_TLS13[..2], &cbc)),
+        ("lucky13", known.among(&BELOW_TLS13, &cbc)),
     ];
-    let lucky13 = ("lucky13", among(clear, shows(&cbc, clear)));
     let mut map = Map::new();
-    for (name, answer) in answers.into_iter().chain([lucky13]) {
+    for (name, answer) in answers {
         let value = match answer {
             Ok(value) => Value::Bool(value),
             Err(why) => {
@@ -81,30 +49,78 @@ pub(super) fn vulnerabilities(facts: &mut Measurements, seen: &Seen, tried: Opti
     facts.set("vulnerabilities", map);
 }
 
-/// DEFLATE was offered in every hello below TLS 1.3, so an answer without it settles its version.
-fn among_crime(
-    seen: &Seen,
-    offered: &dyn Fn(Version) -> Result<bool, Unknown>,
-) -> Result<bool, Unknown> {
-    for version in BELOW_TLS13 {
-        let answered = seen.board.answers.iter().any(|answer| answer.version == version);
-        match offered(version) {
-            Ok(true) if !answered => return Err(Reason::NotObserved.into()),
-            Ok(_) => {}
-            Err(why) => return Err(why),
+struct Known<'a>(&'a Measurements);
+
+impl Known<'_> {
+    /// Whether the version is there.
+    fn offers(&self, version: &str) -> Fact<bool> {
+        if self.words("versions").any(|offered| offered == version) {
+            return Ok(true);
+        }
+        match self.0.why_unknown(&Path::of("versions").member(version)) {
+            Some(why) => Err(why.clone()),
+            None => Ok(false),
         }
     }
-    Ok(false)
+
+    /// Whether one of these versions has a suite that `is` it.
+    fn among(&self, versions: &[&str], is: &dyn Fn(&str) -> bool) -> Fact<bool> {
+        let mut doubt = None;
+        for version in versions {
+            let suites = self.0.fact("cipher_suites").and_then(|all| all.get(version));
+            if words(suites).any(is) {
+                return Ok(true);
+            }
+            match self.offers(version) {
+                Ok(false) => {}
+                Ok(true) => doubt = self.why_open(version).or(doubt),
+                Err(why) => doubt = Some(why),
+            }
+        }
+        doubt.map_or(Ok(false), Err)
+    }
+
+    /// Why the suites of a version in use may be more.
+    fn why_open(&self, version: &str) -> Option<Unknown> {
+        let path = Path::of("cipher_suites").member(version);
+        match self.0.why_unknown(&path) {
+            Some(why) => Some(why.clone()),
+            None if self.0.fact("cipher_suites").and_then(|all| all.get(version)).is_none() => {
+                Some(Reason::NotObserved.into())
+            }
+            None => None,
+        }
+    }
+
+    /// Export suites, or a prime that a state can break once for all.
+    fn logjam(&self) -> Fact<bool> {
+        let bits = self.0.fact("dh_prime_bits").and_then(Value::as_u64);
+        let export = |name: &str| name.contains("EXPORT") && name.contains("DHE_");
+        let has_small = bits.is_some_and(|bits| bits <= 1024);
+        if has_small || self.among(&BELOW_TLS13, &export)? {
+            return Ok(true);
+        }
+        let has_dhe = self.among(&BELOW_TLS13, &|name| name.contains("_DHE_"))?;
+        match (has_dhe, self.0.why_unknown(&Path::of("dh_prime_bits"))) {
+            (true, Some(why)) => Err(why.clone()),
+            _ => Ok(false),
+        }
+    }
+
+    fn compresses(&self) -> Fact<bool> {
+        match self.0.why_unknown(&Path::of("compression")) {
+            Some(why) if why.reason != Reason::NotApplicable => Err(why.clone()),
+            _ => Ok(self.words("compression").any(|method| method == "DEFLATE")),
+        }
+    }
+
+    fn words(&self, key: &str) -> impl Iterator<Item = &str> {
+        words(self.0.fact(key))
+    }
 }
 
-fn seen_suites(seen: &Seen) -> Vec<(Version, String)> {
-    let real = seen.handshake.version.zip(seen.handshake.suite);
-    let answers = seen.board.answers.iter();
-    answers
-        .filter_map(|answer| answer.hello.as_ref().map(|hello| (answer.version, hello.suite)))
-        .chain(real)
-        .map(|(version, suite)| (version, suites::name(suite).into_owned()))
-        .collect()
+fn words(value: Option<&Value>) -> impl Iterator<Item = &str> {
+    value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
 }
 
 fn not_observed() -> Fact<bool> {
@@ -112,4 +128,52 @@ fn not_observed() -> Fact<bool> {
 }
 
 /// Oldest first.
-const BELOW_TLS13: [Version; 4] = [Version::Ssl3, Version::Tls10, Version::Tls11, Version::Tls12];
+const BELOW_TLS13: [&str; 4] = ["SSLv3", "TLSv1.0", "TLSv1.1", "TLSv1.2"];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn answer(facts: Value, name: &str) -> String {
+        let mut facts: Measurements = serde_json::from_value(facts).expect("measurements");
+        vulnerabilities(&mut facts, None);
+        let why = facts.unknowns().get(&format!("vulnerabilities.{name}")).map(ToString::to_string);
+        why.unwrap_or_else(|| facts.fact("vulnerabilities").expect("stated")[name].to_string())
+    }
+
+    #[test]
+    fn a_weakness_is_true_once_shown_and_false_only_where_every_set_is_closed() {
+        let gcm = json!({"TLSv1.2": ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]});
+        let closed = json!({"versions": ["TLSv1.2"], "cipher_suites": gcm, "compression": []});
+        for name in
+            ["rc4", "sweet32", "freak", "logjam", "beast", "lucky13", "poodle", "drown", "crime"]
+        {
+            assert_eq!(answer(closed.clone(), name), "false", "{name}");
+        }
+        let open = json!({"versions": ["TLSv1.2"], "cipher_suites": gcm,
+            "unknown": {"cipher_suites[TLSv1.2]": "timeout"}});
+        assert_eq!(answer(open.clone(), "rc4"), "timeout");
+        assert_eq!(answer(open, "beast"), "false");
+        let doubt = json!({"versions": ["TLSv1.2"], "cipher_suites": gcm,
+            "unknown": {"versions[TLSv1.0]": "reset", "compression": "timeout"}});
+        assert_eq!(answer(doubt.clone(), "beast"), "reset");
+        assert_eq!(answer(doubt, "crime"), "timeout");
+        let rc4 = json!({"versions": ["TLSv1.2"], "cipher_suites": {"TLSv1.2": ["TLS_RSA_WITH_RC4_128_SHA"]},
+            "unknown": {"cipher_suites[TLSv1.2]": "timeout"}});
+        assert_eq!(answer(rc4, "rc4"), "true");
+    }
+
+    #[test]
+    fn a_small_or_an_unseen_prime_decides_on_logjam() {
+        let dhe = |bits: Value, unknown: Value| {
+            json!({"versions": ["TLSv1.2"], "dh_prime_bits": bits, "unknown": unknown,
+                "cipher_suites": {"TLSv1.2": ["TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"]}})
+        };
+        assert_eq!(answer(dhe(json!(1024), json!({})), "logjam"), "true");
+        assert_eq!(answer(dhe(json!(2048), json!({})), "logjam"), "false");
+        let unseen = dhe(Value::Null, json!({"dh_prime_bits": "not_observed"}));
+        assert_eq!(answer(unseen, "logjam"), "not_observed");
+    }
+}

@@ -1,15 +1,20 @@
-//! The questions of one sample, in order, one connection at a time. What was seen comes back as
-//! values; nothing is judged here.
+//! The questions of one sample. What was seen comes back as values; nothing is judged here.
 //!
-//! At most eight questions where the peer says what it lacks: TLS 1.2 with every suite; a real
-//! handshake; TLS 1.3 alone if that did not come to it; the other kind of certificate; everything
-//! older with one hello capped at TLS 1.1 (and one more for each version that turns up); SSLv2.
-//! Hellos that are turned away without a word cost repeats and controls ([`Board::settle`]).
+//! The first hello tells whether there is anybody; then one real handshake, as a current client
+//! makes it; then the rest of the enumeration, several hellos side by side as far as the budget lets
+//! them; last the other kind of certificate, where only a real handshake can show it.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep};
 
 use crate::probe::trust::Served;
 use crate::sample::{Reason, Unknown};
 
-use super::board::{Board, REPEATS};
+use super::board::Board;
+use super::enumerate::{Enumeration, Question};
 use super::handshake::{Failure, Handshake, Offer, shake};
 use super::hello::HelloSpec;
 use super::line::Line;
@@ -19,9 +24,10 @@ use super::suites::Breadth;
 use super::wire::Version;
 
 /// What the questions brought.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Seen {
     pub(super) board: Board,
+    pub(super) sets: Enumeration,
     /// The real handshake.
     pub(super) handshake: Handshake,
     /// What was served, in the order seen; none without a leaf.
@@ -34,31 +40,51 @@ pub(super) struct Seen {
     pub(super) stopped: Option<Unknown>,
 }
 
+/// How a walk goes about it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner<'a> {
+    /// Application protocols that a current client offers.
+    pub(super) alpn: &'a [&'a [u8]],
+    /// Application protocols to ask for, one by one.
+    pub(super) protocols: &'a [&'a [u8]],
+    /// The DNS name to send.
+    pub(super) server_name: Option<&'a str>,
+    /// Hellos under way at once, at most.
+    pub(super) at_once: usize,
+    pub(super) seed: u64,
+}
+
 /// Asks everything.
-pub(super) async fn walk(line: Line<'_>, alpn: &[&[u8]], server_name: Option<&str>) -> Seen {
-    let mut walk = Walk { line, alpn, server_name, seen: Seen::default() };
+pub(super) async fn walk(line: Line<'_>, manner: Manner<'_>) -> Seen {
+    let seen = Seen {
+        board: Board::default(),
+        sets: Enumeration::new(manner.protocols, manner.seed),
+        handshake: Handshake::default(),
+        chains: Vec::new(),
+        missing_kind: None,
+        upgrade: None,
+        stopped: None,
+    };
+    let mut walk = Walk { line, manner, seen };
     if walk.introduce().await.is_some() {
-        walk.ask_tls13().await;
+        walk.enumerate(manner.at_once).await;
         walk.ask_other_kind().await;
-        walk.ask_older().await;
-        walk.ask_ssl2().await;
-        walk.settle().await;
     }
-    walk.seen
+    let board = std::mem::take(&mut walk.seen.sets.board);
+    Seen { board, ..walk.seen }
 }
 
 struct Walk<'a> {
     line: Line<'a>,
-    alpn: &'a [&'a [u8]],
-    server_name: Option<&'a str>,
+    manner: Manner<'a>,
     seen: Seen,
 }
 
 impl Walk<'_> {
-    /// TLS 1.2 and the real handshake. `None` if there is no one to talk to.
+    /// The first hello and the real handshake. `None` if there is no one to talk to.
     async fn introduce(&mut self) -> Option<()> {
-        let spec = HelloSpec::new(Version::Tls12, Breadth::Every);
-        let first = self.line.ask(&spec).await;
+        let question = self.seen.sets.next()?;
+        let first = self.line.ask(&question.spec).await;
         match &first {
             Outcome::Unreached(unknown) => self.seen.stopped = Some(unknown.clone()),
             Outcome::NotUpgraded => self.seen.upgrade = Some(false),
@@ -68,62 +94,38 @@ impl Walk<'_> {
         if self.seen.stopped.is_some() || self.seen.upgrade == Some(false) {
             return None;
         }
-        let (spec, outcome) = self.again(spec, first).await;
-        self.learn(&spec, &outcome, false);
+        self.learn(&question, &first, true);
         self.shake_hands().await;
         let silent = Some(Failure::Other(Reason::Timeout.into()));
-        let is_silent = outcome == Outcome::Timeout && self.seen.handshake.failure == silent;
-        if is_silent && !self.seen.board.is_any_offered() {
+        if first == Outcome::Timeout && self.seen.handshake.failure == silent {
             self.seen.stopped = Some(Reason::Timeout.into());
             return None;
         }
         Some(())
     }
 
-    /// A second try where the first brought nothing that settles it, with a short list: some peers
-    /// choke on the long one.
-    async fn again(&mut self, spec: HelloSpec, first: Outcome) -> (HelloSpec, Outcome) {
-        let is_settled = first.is_settled(spec.ceiling)
-            || matches!(first, Outcome::Unreached(_) | Outcome::NotUpgraded | Outcome::NotTls(_))
-            || (spec.ceiling == Version::Ssl2 && first == Outcome::Timeout);
-        if is_settled {
-            return (spec, first);
-        }
-        let short = HelloSpec::new(spec.ceiling, Breadth::Common);
-        let outcome = self.line.ask(&short).await;
-        if outcome.is_settled(spec.ceiling) {
-            match spec.ceiling {
-                // SSLv2 has one form: the same hello was answered once and once not.
-                Version::Ssl2 => self.seen.board.is_unsteady(),
-                _ => self.seen.board.suspect(spec),
-            }
-        }
-        (short, outcome)
-    }
-
     async fn shake_hands(&mut self) {
-        let mut handshake = self.shake(self.alpn, Kinds::Any).await;
+        let mut handshake = self.shake(self.manner.alpn, Kinds::Any).await;
         match handshake.failure {
             // no_application_protocol: a peer that speaks neither of ours.
             Some(Failure::Refused(120)) => handshake = self.shake(&[], Kinds::Any).await,
             Some(Failure::Closed) if handshake.version.is_none() => {
-                handshake = self.shake(self.alpn, Kinds::Any).await;
-                if handshake.version.is_some() {
-                    self.seen.board.is_unsteady();
-                }
+                handshake = self.shake(self.manner.alpn, Kinds::Any).await;
             }
             _ => {}
         }
         if let Some(version) = handshake.version {
-            self.seen.board.offer(version);
-            self.seen.board.tolerates_tls13 = version < Version::Tls13;
+            let board = &mut self.seen.sets.board;
+            board.offer(version);
+            board.tolerates_tls13 = version < Version::Tls13;
+            self.seen.sets.expected.extend(handshake.scheme);
         }
         self.keep(&handshake.served.certificates, handshake.served.staple.as_deref());
         self.seen.handshake = handshake;
     }
 
     async fn shake(&self, alpn: &[&[u8]], kinds: Kinds) -> Handshake {
-        let offer = Offer { server_name: self.server_name, alpn, kinds };
+        let offer = Offer { server_name: self.manner.server_name, alpn, kinds };
         match self.line.open().await {
             Ok((connection, give_up)) => {
                 shake(connection, &offer, give_up, self.line.read_timeout()).await
@@ -138,9 +140,54 @@ impl Walk<'_> {
         }
     }
 
-    async fn ask_tls13(&mut self) {
-        if !self.seen.board.is_offered(Version::Tls13) {
-            self.ask(Version::Tls13, false).await;
+    /// Asks until nothing is open, or time is up.
+    async fn enumerate(&mut self, at_once: usize) {
+        let mut at_once = at_once.max(1);
+        let deadline = self.line.deadline();
+        let mut stopped = None;
+        loop {
+            let line = &self.line;
+            let mut running = FuturesUnordered::new();
+            let mut is_done = true;
+            while stopped.is_none() {
+                while running.len() < at_once && Instant::now() < deadline {
+                    let Some(question) = self.seen.sets.next() else { break };
+                    is_done = false;
+                    running.push(async move {
+                        let (outcome, alone) = line.ask_noting(&question.spec).await;
+                        (question, outcome, alone)
+                    });
+                }
+                let Some((question, outcome, alone)) = running.next().await else { break };
+                if let Outcome::Unreached(why) = &outcome
+                    && matches!(why.reason, Reason::Budget | Reason::OutOfScope)
+                {
+                    stopped = Some(why.clone());
+                }
+                if matches!(outcome, Outcome::Closed | Outcome::Unreached(_)) {
+                    // Perhaps one connection at a time is all that it allows.
+                    at_once = 1;
+                }
+                learn(&mut self.seen, &question, &outcome, alone);
+                let troubles = self.seen.sets.troubles();
+                if troubles > 0 && running.is_empty() {
+                    break;
+                }
+            }
+            drop(running);
+            if let Some(why) = &stopped {
+                self.seen.sets.stop(why);
+                return;
+            }
+            if Instant::now() >= deadline {
+                self.seen.sets.stop(&Reason::Timeout.into());
+                return;
+            }
+            if is_done {
+                return;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            sleep(pause(self.seen.sets.troubles()).min(left)).await;
         }
     }
 
@@ -154,7 +201,7 @@ impl Walk<'_> {
             _ => return,
         };
         let newest_clear =
-            Version::Tls12.and_below().find(|&version| self.seen.board.is_offered(version));
+            Version::Tls12.and_below().find(|&version| self.seen.sets.board.is_offered(version));
         let failure = match newest_clear {
             Some(ceiling) => self.ask_kind_in_clear(ceiling, wanted).await,
             None => self.ask_kind_in_tls13(wanted).await,
@@ -168,14 +215,11 @@ impl Walk<'_> {
         let mut outcome = self.line.ask(&spec).await;
         if outcome == Outcome::Closed {
             outcome = self.line.ask(&spec).await;
-            if outcome.is_settled(ceiling) {
-                self.seen.board.is_unsteady();
-            }
         }
         match outcome.answer() {
             Some(answer) => {
                 self.keep(answer.certificates.as_deref().unwrap_or(&[]), answer.staple.as_deref());
-                self.seen.board.answers.push(answer.clone());
+                self.seen.sets.board.answers.push(answer.clone());
                 answer.certificates.is_none().then(|| answer.cut.clone()).flatten()
             }
             None if outcome.weight(ceiling) == Weight::Absent => None,
@@ -184,7 +228,7 @@ impl Walk<'_> {
     }
 
     async fn ask_kind_in_tls13(&mut self, wanted: Kinds) -> Option<Unknown> {
-        let handshake = self.shake(self.alpn, wanted).await;
+        let handshake = self.shake(self.manner.alpn, wanted).await;
         self.keep(&handshake.served.certificates, handshake.served.staple.as_deref());
         match handshake.failure {
             Some(Failure::Refused(40 | 71)) => None,
@@ -193,87 +237,50 @@ impl Walk<'_> {
         }
     }
 
-    /// From TLS 1.1 down. One hello asks for all of them where the peer is known to choose among
-    /// versions as it should.
-    async fn ask_older(&mut self) {
-        let mut next = Some(Version::Tls11);
-        while let Some(ceiling) = next {
-            if self.seen.board.is_offered(ceiling) {
-                next = ceiling.older();
-                continue;
-            }
-            let and_below = self.seen.board.speaks_newer_than(ceiling);
-            let chosen = self.ask(ceiling, and_below).await;
-            next = match chosen {
-                Some(version) => version.older(),
-                None if and_below => None,
-                None => ceiling.older(),
-            };
-        }
-    }
-
-    async fn ask_ssl2(&mut self) {
-        self.ask(Version::Ssl2, false).await;
-    }
-
-    /// Repeats what is in doubt between controls, as long as the peer is steady.
-    async fn settle(&mut self) {
-        if let Some(long) = self.seen.board.suspected() {
-            let outcome = self.line.ask(&long).await;
-            self.seen.board.cleared(&long, &outcome);
-        }
-        self.control().await;
-        for _ in 0..REPEATS {
-            for spec in self.seen.board.doubtful() {
-                if self.seen.board.has_doubts() {
-                    let outcome = self.line.ask(&spec).await;
-                    self.seen.board.repeated(&spec, &outcome);
-                }
-            }
-            self.control().await;
-        }
-        self.seen.board.settle();
-    }
-
-    async fn control(&mut self) {
-        if let Some(control) = self.seen.board.control() {
-            let outcome = self.line.ask(&control).await;
-            self.seen.board.controlled(&outcome);
-        }
-    }
-
-    async fn ask(&mut self, ceiling: Version, and_below: bool) -> Option<Version> {
-        let spec = HelloSpec::new(ceiling, Breadth::Every);
-        let first = self.line.ask(&spec).await;
-        // Where nothing has been accepted so far, no control could make more of a second close.
-        let is_hopeless = first == Outcome::Closed && !self.seen.board.is_any_offered();
-        let (spec, outcome) =
-            if is_hopeless { (spec, first) } else { self.again(spec, first).await };
-        self.learn(&spec, &outcome, and_below);
-        outcome.answer().map(|answer| answer.version)
-    }
-
-    fn learn(&mut self, spec: &HelloSpec, outcome: &Outcome, and_below: bool) {
-        self.seen.board.learn(spec, outcome, and_below);
-        if let Some(answer) = outcome.answer() {
-            self.keep(answer.certificates.as_deref().unwrap_or(&[]), answer.staple.as_deref());
-        }
+    fn learn(&mut self, question: &Question, outcome: &Outcome, alone: bool) {
+        learn(&mut self.seen, question, outcome, alone);
     }
 
     fn keep(&mut self, certificates: &[Vec<u8>], staple: Option<&[u8]>) {
-        if certificates.is_empty() {
-            return;
-        }
-        let known = self.seen.chains.iter_mut().find(|served| served.certificates == certificates);
-        match known {
-            Some(served) if served.staple.is_none() => {
-                served.staple = staple.map(<[u8]>::to_vec);
-            }
-            Some(_) => {}
-            None => self.seen.chains.push(Served {
-                certificates: certificates.to_vec(),
-                staple: staple.map(<[u8]>::to_vec),
-            }),
-        }
+        keep(&mut self.seen.chains, certificates, staple);
     }
 }
+
+fn learn(seen: &mut Seen, question: &Question, outcome: &Outcome, alone: bool) {
+    seen.sets.learn(question, outcome, alone);
+    if let Some(answer) = outcome.answer() {
+        let certificates = answer.certificates.as_deref().unwrap_or(&[]);
+        keep(&mut seen.chains, certificates, answer.staple.as_deref());
+    }
+}
+
+fn keep(chains: &mut Vec<Served>, certificates: &[Vec<u8>], staple: Option<&[u8]>) {
+    if certificates.is_empty() {
+        return;
+    }
+    let is_full = chains.len() >= MAX_CHAINS;
+    match chains.iter_mut().find(|served| served.certificates == certificates) {
+        Some(served) if served.staple.is_none() => served.staple = staple.map(<[u8]>::to_vec),
+        Some(_) => {}
+        None if is_full => {}
+        None => chains.push(Served {
+            certificates: certificates.to_vec(),
+            staple: staple.map(<[u8]>::to_vec),
+        }),
+    }
+}
+
+/// How long to leave a peer alone that has turned this many hellos away in a row.
+fn pause(troubles: u32) -> Duration {
+    if troubles == 0 {
+        return Duration::ZERO;
+    }
+    (FIRST_PAUSE * 2_u32.saturating_pow((troubles - 1).min(10))).min(LONGEST_PAUSE)
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A peer that shows another chain each time is not worth more.
+const MAX_CHAINS: usize = 16;

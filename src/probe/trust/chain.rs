@@ -433,6 +433,64 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_out_of_date_or_out_of_its_bounds_is_told_by_its_reason() {
+        use rcgen::{BasicConstraints, CertifiedIssuer, GeneralSubtree, IsCa, NameConstraints};
+        let root = authority("Root", None);
+        let issuing = |change: fn(&mut CertificateParams)| {
+            let mut params = CertificateParams::new(Vec::new()).expect("no names");
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(rcgen::DnType::CommonName, "Issuing");
+            change(&mut params);
+            let key = KeyPair::generate().expect("a key");
+            CertifiedIssuer::signed_by(params, key, &root).expect("an issuer")
+        };
+        let judge = |issuer: &Authority| {
+            let served = [leaf(issuer, &leaf_params()), der(issuer)];
+            judged(&served, &[&root], "2026-06-01").reason
+        };
+        let expired = issuing(|params| {
+            params.not_before = rcgen::date_time_ymd(2024, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2025, 1, 1);
+        });
+        assert_eq!(judge(&expired), Some(EXPIRED));
+        let elsewhere = issuing(|params| {
+            params.name_constraints = Some(NameConstraints {
+                permitted_subtrees: vec![GeneralSubtree::DnsName("b.test".to_owned())],
+                excluded_subtrees: Vec::new(),
+            });
+        });
+        assert_eq!(judge(&elsewhere), Some(BAD_CONSTRAINTS));
+        let here = issuing(|params| {
+            params.name_constraints = Some(NameConstraints {
+                permitted_subtrees: vec![GeneralSubtree::DnsName("a.test".to_owned())],
+                excluded_subtrees: Vec::new(),
+            });
+        });
+        assert_eq!(judge(&here), None);
+        let no_authority = issuing(|params| params.is_ca = IsCa::ExplicitNoCa);
+        assert_eq!(judge(&no_authority), Some(BAD_CONSTRAINTS));
+    }
+
+    #[test]
+    fn names_match_by_san_alone_wildcards_addresses_and_a_labels_among_them() {
+        let root = authority("Root", None);
+        let names = ["*.w.test", "xn--bcher-kva.test", "192.0.2.7", "2001:db8::7"];
+        let mut params = CertificateParams::new(names.map(str::to_owned).to_vec()).expect("names");
+        params.distinguished_name.push(rcgen::DnType::CommonName, "cn.test");
+        let served = [leaf(&root, &params)];
+        let now = "2026-06-01T00:00:00Z".parse().expect("a time");
+        let anchors = anchored(&[&root]);
+        let matches =
+            |name| judge(&served, &anchors, name, now).expect("readable").hostname_matches;
+        for name in ["x.w.test", "xn--bcher-kva.test", "192.0.2.7", "2001:db8::7"] {
+            assert!(matches(name), "{name}");
+        }
+        for name in ["cn.test", "w.test", "y.x.w.test", "192.0.2.8", "2001:db8::8"] {
+            assert!(!matches(name), "{name}");
+        }
+    }
+
+    #[test]
     fn what_is_no_certificate_cannot_be_judged_and_hides_nothing_before_it() {
         let root = authority("Root", None);
         let now = "2026-06-01T00:00:00Z".parse().expect("a time");

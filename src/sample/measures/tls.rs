@@ -19,6 +19,18 @@ pub(super) const MEASURES: &[Measure] = &[
         Kind::MapOf(&Kind::Bool),
         "Whether the server's order of suites rules, by version.",
     ),
+    Measure::new(
+        "tls.chacha20_prioritized",
+        Kind::Bool,
+        "Whether ChaCha20 wins where the client puts it first, though the server's order rules.",
+    )
+    .unpromised(),
+    Measure::new(
+        "tls.intolerances",
+        Kind::Set,
+        "Forms of hello that it cannot bear: alpn, grease, long_hello, many_suites, split_hello, tls13_hello.",
+    )
+    .unpromised(),
     Measure::new("tls.groups", Kind::MapOf(&Kind::Set), "Key exchange groups seen, by version."),
     Measure::new(
         "tls.signature_schemes",
@@ -181,12 +193,6 @@ pub(super) const MEASURES: &[Measure] = &[
         "tls.certificate_compression",
         Kind::Set,
         "Algorithms of RFC 8879 that certificates come in: zlib, brotli, zstd.",
-    )
-    .unpromised(),
-    Measure::new(
-        "tls.intolerances",
-        Kind::Set,
-        "Hellos that turn the peer away: alpn, grease, long_hello, many_suites, split_hello, tls13_hello.",
     )
     .unpromised(),
     Measure::new("tls.without_sni", Kind::Object, "What a client gets that sends no server name."),

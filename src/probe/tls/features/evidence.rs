@@ -21,11 +21,7 @@ pub(super) enum Reception {
 
 /// Sends a hello as often as it takes to say how it is received. `control` is a hello that the peer
 /// is thought to answer.
-pub(super) async fn receive(
-    line: &mut Line<'_>,
-    spec: &HelloSpec,
-    control: &HelloSpec,
-) -> Reception {
+pub(super) async fn receive(line: &Line<'_>, spec: &HelloSpec, control: &HelloSpec) -> Reception {
     let first = line.ask(spec).await;
     let repeats = match &first {
         Outcome::Refused(_) => REPEATS_OF_ALERT,

@@ -10,7 +10,7 @@ use super::super::wire::Version;
 use super::{Fact, Known};
 
 /// Whether a client that falls back to an older version than needed is turned away.
-pub(super) async fn ask(line: &mut Line<'_>, known: Known<'_>) -> Fact<bool> {
+pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Fact<bool> {
     let newest = known.offered().next().ok_or(Reason::NotApplicable)?;
     let Some(older) = known.offered().nth(1) else {
         let below: Vec<Version> = newest.and_below().skip(1).collect();
@@ -30,7 +30,7 @@ pub(super) async fn ask(line: &mut Line<'_>, known: Known<'_>) -> Fact<bool> {
 }
 
 /// Whether CBC suites are answered with the extension; it goes with no other suite.
-pub(super) async fn encrypt_then_mac(line: &mut Line<'_>, known: Known<'_>) -> Fact<bool> {
+pub(super) async fn encrypt_then_mac(line: &Line<'_>, known: Known<'_>) -> Fact<bool> {
     known.any_of(&[Version::Tls12, Version::Tls11, Version::Tls10])?;
     if let Some(shown) = shown(known) {
         return Ok(shown);

@@ -62,7 +62,7 @@ pub(super) struct Features {
 }
 
 /// Asks what there is to ask of this peer.
-pub(super) async fn ask(line: &mut Line<'_>, known: Known<'_>) -> Features {
+pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Features {
     let mut features = Features::default();
     if known.seen.stopped.is_some() || !known.seen.board.is_any_offered() {
         return features;

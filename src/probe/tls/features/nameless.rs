@@ -26,7 +26,7 @@ pub(in crate::probe::tls) struct Nameless {
 }
 
 /// Asks without a name, in clear where there is a version that shows the certificate so.
-pub(super) async fn ask(line: &mut Line<'_>, known: Known<'_>) -> Fact<Nameless> {
+pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Fact<Nameless> {
     if known.server_name.is_none() {
         return Err(Reason::NotApplicable.into());
     }

@@ -1,5 +1,7 @@
 //! Features as measurements. Pure.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
@@ -152,8 +154,12 @@ fn intolerances(facts: &mut Measurements, features: &Features) {
             facts.set_unknown(path.to_string(), why.clone());
         }
     }
+    // The enumeration comes by some of its own.
+    let stated = facts.fact("intolerances").and_then(Value::as_array);
+    let stated = stated.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
     let held = found.iter().filter(|(_, fact)| **fact == Ok(true));
-    facts.set("intolerances", held.map(|(name, _)| *name).collect::<Vec<_>>());
+    let all: BTreeSet<String> = held.map(|(name, _)| (*name).to_owned()).chain(stated).collect();
+    facts.set("intolerances", all);
 }
 
 fn nameless(facts: &mut Measurements, features: &Features) {

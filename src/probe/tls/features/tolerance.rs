@@ -14,10 +14,7 @@ use super::evidence::{Reception, receive};
 use super::{Fact, Known};
 
 /// Asks by one hello that is nearly everything at once; if that is not answered, by each alone.
-pub(super) async fn ask(
-    line: &mut Line<'_>,
-    known: Known<'_>,
-) -> BTreeMap<&'static str, Fact<bool>> {
+pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> BTreeMap<&'static str, Fact<bool>> {
     let mut found = BTreeMap::new();
     if let Presence::Unknown(Unknown { reason: Reason::Intolerant, .. }) =
         known.seen.board.presence(Version::Tls13)

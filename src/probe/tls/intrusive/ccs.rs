@@ -1,5 +1,8 @@
-//! CVE-2014-0224: a ChangeCipherSpec before any key was exchanged. A server that takes it reads the
-//! next record with keys of nothing, and finds it spoilt; a sound one does not expect it.
+//! CVE-2014-0224: a ChangeCipherSpec before any key was exchanged. A sound server turns it down at
+//! once. One that takes it says nothing, and finds the next record, which it reads with keys made of
+//! nothing, spoilt.
+
+use std::time::Duration;
 
 use crate::sample::Reason;
 
@@ -10,37 +13,63 @@ use super::super::session::wire::{CHANGE_CIPHER_SPEC, record};
 use super::super::session::{Greeted, greet};
 use super::clear_hello;
 
-/// Asks once, and again where the peer left without a word. Each time it has answered the hello.
+/// Asks once, and again where only a goodbye tells. Each time the peer has answered the hello.
 pub(super) async fn ask(line: &Line<'_>, known: Known<'_>, rng: &mut fastrand::Rng) -> Fact<bool> {
     let Some(spec) = clear_hello(known)? else { return Ok(false) };
-    for _ in 0..2 {
-        match try_once(line, known, &spec, rng).await? {
-            // bad_record_mac, decryption_failed.
-            Some(20 | 21) => return Ok(true),
-            Some(_) => return Ok(false),
-            None => {}
-        }
+    let first = try_once(line, known, &spec, rng).await?;
+    match first {
+        Reaction::Refused => Ok(false),
+        Reaction::Spoilt => Ok(true),
+        Reaction::Left => match try_once(line, known, &spec, rng).await? {
+            Reaction::Left | Reaction::Spoilt => Ok(true),
+            Reaction::Refused => Err(Reason::Inconsistent.into()),
+        },
     }
-    Ok(false)
 }
 
-/// The alert that it comes to; `None` if the peer leaves.
+/// What the peer makes of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reaction {
+    /// It took the first and left at the second, without a word.
+    Left,
+    /// It turned the first down.
+    Refused,
+    /// It could not read what came behind the first.
+    Spoilt,
+}
+
 async fn try_once(
     line: &Line<'_>,
     known: Known<'_>,
     spec: &HelloSpec,
     rng: &mut fastrand::Rng,
-) -> Fact<Option<u8>> {
+) -> Fact<Reaction> {
     let (mut wire, greeted) = greet(line, spec, known.server_name, rng).await?;
     let Greeted::Done(greeting) = greeted else { return Err(Reason::NotObserved.into()) };
     let early = record(CHANGE_CIPHER_SPEC, greeting.version, &[1]);
-    if !wire.send(&early.repeat(2)).await? {
-        return Ok(None);
+    if !wire.send(&early).await? {
+        return Ok(Reaction::Refused);
+    }
+    match wire.next_within(SILENCE.min(line.read_timeout())).await? {
+        // Said or shown: it will not have it.
+        Some(None) => return Ok(Reaction::Refused),
+        Some(Some(heard)) if heard.alert().is_some() => return Ok(Reaction::Refused),
+        Some(Some(_)) => return Err(Reason::NotObserved.into()),
+        None => {}
+    }
+    if !wire.send(&early).await? {
+        return Ok(Reaction::Left);
     }
     while let Some(heard) = wire.next().await? {
-        if let Some(alert) = heard.alert() {
-            return Ok(Some(alert));
+        match heard.alert() {
+            // bad_record_mac, decryption_failed.
+            Some(20 | 21) => return Ok(Reaction::Spoilt),
+            Some(_) => return Ok(Reaction::Refused),
+            None => {}
         }
     }
-    Ok(None)
+    Ok(Reaction::Left)
 }
+
+/// Long enough for a refusal of the first to be here.
+const SILENCE: Duration = Duration::from_secs(1);

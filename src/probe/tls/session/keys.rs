@@ -161,7 +161,7 @@ impl Way {
             true => body.split_at_checked(8)?,
             false => (&[][..], body),
         };
-        let explicit = explicit.try_into().unwrap_or(self.sequence.to_be_bytes());
+        let explicit = explicit.try_into().unwrap_or_else(|_| self.sequence.to_be_bytes());
         let aad = self.aad(kind, sealed.len().checked_sub(16)?)?;
         let mut opened = sealed.to_vec();
         let length = self.key.open_in_place(self.nonce(explicit), aad, &mut opened).ok()?.len();

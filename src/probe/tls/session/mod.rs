@@ -36,6 +36,8 @@ pub(super) struct Hello {
     pub(super) session_id: Vec<u8>,
     /// An empty one asks for a ticket.
     pub(super) ticket: Vec<u8>,
+    /// Whether heartbeats may be asked for (RFC 6520).
+    pub(super) heartbeat: bool,
     /// The content of `renegotiation_info`.
     renegotiated: Vec<u8>,
     random: Vec<u8>,
@@ -54,7 +56,11 @@ pub(super) async fn shake(
     server_name: Option<&str>,
     rng: &mut fastrand::Rng,
 ) -> Result<Session, Unknown> {
-    let hello = Hello::new(server_name, rng);
+    shake_by(line, Hello::new(server_name, rng)).await
+}
+
+/// The same by a hello of the caller's.
+pub(super) async fn shake_by(line: &Line<'_>, hello: Hello) -> Result<Session, Unknown> {
     let mut wire = Wire::new(line.open().await.map_err(|outcome| outcome.unknown())?);
     let greeting = match ask(&mut wire, &hello.record()).await? {
         Greeted::Done(greeting) => greeting,
@@ -137,27 +143,42 @@ impl Session {
         }
     }
 
+    /// Sends records inside; `false` if the peer has left.
+    pub(super) async fn say(&mut self, kind: u8, bodies: &[&[u8]]) -> Result<bool, Unknown> {
+        let mut bytes = Vec::new();
+        for body in bodies {
+            let sealed = self.out.seal(kind, body);
+            let sealed = sealed.ok_or_else(|| Unknown::new(Reason::LocalError, "no keys"))?;
+            bytes.extend(record(kind, 0x0303, &sealed));
+        }
+        self.wire.send(&bytes).await
+    }
+
+    /// The next record from inside, opened; `None` once the peer has left.
+    pub(super) async fn hear(&mut self) -> Result<Option<Record>, Unknown> {
+        let Some(heard) = self.wire.next().await? else { return Ok(None) };
+        let opened = self.inward.open(heard.kind, &heard.body);
+        let body = opened.ok_or_else(|| broken("a record that does not open"))?;
+        Ok(Some(Record { kind: heard.kind, body }))
+    }
+
     /// Begins one renegotiation and says how it was taken. Nothing is finished.
     pub(super) async fn renegotiate(mut self) -> Result<Renegotiation, Unknown> {
         let mut hello = self.hello.clone();
         if self.is_secure {
             hello.renegotiated = self.verify_data.clone();
         }
-        let sealed = self.out.seal(HANDSHAKE, &hello.message());
-        let sealed = sealed.ok_or_else(|| Unknown::new(Reason::LocalError, "no keys"))?;
-        if !self.wire.send(&record(HANDSHAKE, 0x0303, &sealed)).await? {
+        if !self.say(HANDSHAKE, &[&hello.message()]).await? {
             return Ok(Renegotiation::Refused);
         }
         for _ in 0..MAX_ASIDES {
             // Servers close on what they will not have.
-            let Some(heard) = self.wire.next().await? else { return Ok(Renegotiation::Refused) };
-            let opened = self.inward.open(heard.kind, &heard.body);
-            match (heard.kind, opened.as_deref()) {
-                (HANDSHAKE, Some([2, ..])) => return Ok(Renegotiation::Begun),
-                (ALERT, Some(_)) => return Ok(Renegotiation::Refused),
+            let Some(heard) = self.hear().await? else { return Ok(Renegotiation::Refused) };
+            match (heard.kind, heard.body.first()) {
+                (HANDSHAKE, Some(2)) => return Ok(Renegotiation::Begun),
+                (ALERT, _) => return Ok(Renegotiation::Refused),
                 // HelloRequest, or words of the application.
-                (_, Some(_)) => {}
-                (_, None) => return Err(broken("a record that does not open")),
+                _ => {}
             }
         }
         Err(Reason::NotObserved.into())
@@ -205,6 +226,9 @@ impl Hello {
         let mut list = Vec::new();
         vec16(&mut list, |out| u16s(out, &schemes));
         extension(13, &list);
+        if self.heartbeat {
+            extension(15, &[1]);
+        }
         extension(35, &self.ticket);
         let mut renegotiated = Vec::new();
         vec8(&mut renegotiated, |out| out.extend_from_slice(&self.renegotiated));

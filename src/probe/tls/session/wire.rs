@@ -1,7 +1,9 @@
 //! Records on a connection of ours, read one at a time.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::probe::dial::Connection;
 use crate::sample::{Reason, Unknown};
@@ -68,6 +70,17 @@ impl Wire {
                     _ => return Ok(None),
                 },
             }
+        }
+    }
+
+    /// The same; the outer `None` where nothing comes for so long.
+    pub(in crate::probe::tls) async fn next_within(
+        &mut self,
+        patience: Duration,
+    ) -> Result<Option<Option<Record>>, Unknown> {
+        match timeout(patience, self.next()).await {
+            Ok(heard) => heard.map(Some),
+            Err(_) => Ok(None),
         }
     }
 

@@ -147,3 +147,29 @@ fn a_signature_over_sha1_is_weak_whoever_made_it() {
     // The CN is the name, and does not count.
     assert!(!judgement.hostname_matches);
 }
+
+#[tokio::test]
+async fn every_kind_of_key_is_told_by_type_and_size() {
+    let folder = TempDir::new().expect("a folder");
+    for (asked, key_type, bits) in [
+        ("rsa:3072", "rsa", 3_072),
+        ("rsa-pss -pkeyopt rsa_keygen_bits:2048", "rsa-pss", 2_048),
+        ("ec -pkeyopt ec_paramgen_curve:P-384", "ec", 384),
+        ("ec -pkeyopt ec_paramgen_curve:P-521", "ec", 521),
+        ("ed25519", "ed25519", 256),
+        ("ed448", "ed448", 456),
+    ] {
+        openssl(
+            folder.path(),
+            &format!("req -x509 -newkey {asked} -nodes -keyout k -out c -subj /CN=a.test -days 30"),
+        );
+        let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect("a file");
+        let leaf = Leaf { certificate: read("c"), key: read("k") };
+        let server = OpenSsl::start(&[&leaf], "", &[]).await;
+        let m = Ask::default().measure(server.port).await;
+        assert_eq!(fact(&m, "/certificates/0/key_type"), key_type);
+        assert_eq!(fact(&m, "/certificates/0/key_bits"), bits, "{key_type}");
+        assert_eq!(fact(&m, "/certificates/0/reason"), "self_signed", "{key_type}");
+        assert_eq!(fact(&m, "/certificates/0/hostname_matches"), false, "{key_type}");
+    }
+}

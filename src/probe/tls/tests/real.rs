@@ -20,7 +20,7 @@ async fn a_current_server_is_measured_whole() {
     let ask = Ask { ca: Some(pki.root.clone()), ..Ask::default() };
     let run = ask.sample(server.port).await;
     assert!(
-        run.observations[0].connections <= 14,
+        run.observations[0].connections <= 42,
         "{} connections",
         run.observations[0].connections
     );
@@ -46,7 +46,8 @@ async fn a_current_server_is_measured_whole() {
     assert_eq!(fact(&m, "/ocsp_staple/present"), false);
     assert_eq!(fact(&m, "/vulnerabilities/poodle"), false);
     assert_eq!(why(&m, "vulnerabilities.heartbleed").as_deref(), Some("opt_in"));
-    assert_eq!(why(&m, "cipher_suites").as_deref(), Some("not_observed"));
+    assert_eq!(fact(&m, "/cipher_suites/TLSv1.3").as_array().map(Vec::len), Some(3));
+    assert!(!m.unknowns().keys().any(|path| path.starts_with("cipher_suites")));
     assert_eq!(why(&m, "starttls").as_deref(), Some("not_applicable"));
 }
 
@@ -164,7 +165,7 @@ async fn no_version_is_absent_behind_a_peer_that_drops_connections() {
         let port = proxy(backend, move |number| number % period == phase).await;
         assert_nothing_offered_is_absent(port, &format!("1 of {period} from {phase}")).await;
     }
-    for seed in 0..60 {
+    for seed in 0..12 {
         let port = proxy(backend, move |number| {
             fastrand::Rng::with_seed(seed * 1_000 + number as u64).u8(..4) == 0
         })
@@ -189,7 +190,8 @@ async fn proxy(backend: u16, drops: impl Fn(usize) -> bool + Send + 'static) -> 
 }
 
 async fn assert_nothing_offered_is_absent(port: u16, how: &str) {
-    let mut run = Ask::default().sample(port).await;
+    let budget = std::time::Duration::from_secs(2);
+    let mut run = Ask { budget, ..Ask::default() }.sample(port).await;
     let Outcome::Measured(m) = run.observations.swap_remove(0).outcome else { return };
     let offered = fact(&m, "/versions");
     for version in ["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"] {
