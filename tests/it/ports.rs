@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::support::net::{Net, THERE, THERE6};
 use crate::support::peers::{Nginx, find, is_skipped, wait_port};

@@ -1,7 +1,7 @@
 //! What is asked of one address, and what is expected of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use chrono::NaiveDate;
 use ipnet::IpNet;
@@ -100,7 +100,8 @@ impl Ask {
     pub(super) fn questions(&self, at: usize) -> impl Iterator<Item = Question> {
         self.ports.iter().map(move |(port, purpose)| Question {
             at,
-            to: SocketAddr::new(self.address, port.number),
+            address: self.address,
+            number: port.number,
             transport: port.transport,
             purpose: *purpose,
             is_expected: self.expected.as_ref().is_some_and(|e| e.required.contains(port)),

@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use super::ask::Ask;
 use super::port::Port;
@@ -64,7 +63,8 @@ fn canaries(at: usize, ask: &Ask, random: &mut fastrand::Rng) -> Vec<Question> {
     }
     let canary = |number| Question {
         at,
-        to: SocketAddr::new(ask.address, number),
+        address: ask.address,
+        number,
         transport: Transport::Tcp,
         purpose: Purpose::Scan,
         is_expected: false,

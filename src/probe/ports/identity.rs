@@ -106,7 +106,7 @@ fn memcached(said: &[u8]) -> Option<Identity> {
 fn mongo(said: &[u8]) -> Option<Identity> {
     let opcode = u32::from_le_bytes(said.get(12..16)?.try_into().ok()?);
     let length = u32::from_le_bytes(said.get(..4)?.try_into().ok()?) as usize;
-    if !matches!(opcode, 1 | 2_013) || length < 16 || length > 1 << 20 {
+    if !matches!(opcode, 1 | 2_013) || !(16..=1 << 20).contains(&length) {
         return None;
     }
     let is_ok = contains(said, b"\x01ok\0\0\0\0\0\0\0\xf0\x3f");

@@ -1,7 +1,7 @@
 //! Asks the ports: in random order, many at once, each for a bounded time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,7 +67,8 @@ pub(super) struct Scanner {
 pub(super) struct Question {
     /// Which of the addresses.
     pub(super) at: usize,
-    pub(super) to: SocketAddr,
+    pub(super) address: IpAddr,
+    pub(super) number: u16,
     pub(super) transport: Transport,
     pub(super) purpose: Purpose,
     /// Whether the pins demand it.
@@ -80,7 +81,11 @@ pub(super) struct Question {
 
 impl Question {
     pub(super) fn port(&self) -> Port {
-        Port { transport: self.transport, number: self.to.port() }
+        Port { transport: self.transport, number: self.number }
+    }
+
+    pub(super) fn to(&self) -> SocketAddr {
+        SocketAddr::new(self.address, self.number)
     }
 }
 
@@ -241,7 +246,7 @@ impl Scanner {
             Err(state) => return Ok(Answer::new(question, state)),
         };
         self.asked.fetch_add(1, Ordering::Relaxed);
-        match self.dialer.begin(permit, question.to) {
+        match self.dialer.begin(permit, question.to()) {
             Begun::Waiting(waiting) => Err(waiting),
             Begun::Settled(knock) => Ok(Answer::new(question, self.state_of(&knock))),
         }
@@ -251,7 +256,8 @@ impl Scanner {
         if self.is_over() {
             return Err(over());
         }
-        let admitted = self.dialer.admit(self.host.as_deref(), question.to, question.purpose).await;
+        let admitted =
+            self.dialer.admit(self.host.as_deref(), question.to(), question.purpose).await;
         admitted.map_err(|error| State::of(&error))
     }
 
@@ -295,10 +301,12 @@ impl Scanner {
     }
 }
 
+/// An address' scan to be, the states of its ports, and those of its canaries.
+type Gathered = (Scan, Vec<(Port, State)>, Vec<State>);
+
 /// By address: what is believed of the answers.
 fn gather(asks: &[Ask], answers: Vec<Answer>) -> Vec<Scan> {
-    let mut scans: Vec<(Scan, Vec<(Port, State)>, Vec<State>)> =
-        asks.iter().map(|_| Default::default()).collect();
+    let mut scans: Vec<Gathered> = asks.iter().map(|_| Gathered::default()).collect();
     for answer in answers {
         let (scan, states, canaries) = &mut scans[answer.question.at];
         let port = answer.question.port();

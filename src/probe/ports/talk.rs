@@ -62,7 +62,7 @@ enum Heard {
 
 impl Talk<'_> {
     async fn identify(&mut self, mut connection: Connection) -> State {
-        let port = self.question.to.port();
+        let port = self.question.number;
         let patience = if greets_late(port) { LATE_GREETING } else { GREETING };
         let heard = match self.hear(&mut connection, patience).await {
             Heard::Said(said, _) => return open(self.greeted(connection, &said).await),
@@ -79,14 +79,14 @@ impl Talk<'_> {
 
     /// A port that spoke first.
     async fn greeted(&mut self, mut connection: Connection, said: &[u8]) -> Voice {
-        let voice = Voice::of(self.question.to.port(), said);
+        let voice = Voice::of(self.question.number, said);
         if voice.service != "vnc" {
             return voice;
         }
         // Which security types it offers is told to whoever says the version (RFC 6143 §7.1).
         match self.exchange(&mut connection, Words::Rfb).await {
             Heard::Said(types, _) => {
-                let identity = recognise(Words::Rfb, self.question.to.port(), &types);
+                let identity = recognise(Words::Rfb, self.question.number, &types);
                 voice.with_exposure(identity.map(|(identity, _)| identity.exposure))
             }
             _ => voice,
@@ -95,7 +95,7 @@ impl Talk<'_> {
 
     /// A port that waits to be spoken to.
     async fn ask(&mut self, first: Connection) -> Voice {
-        let port = self.question.to.port();
+        let port = self.question.number;
         let mut plan: Vec<Opening> = openings(port);
         plan.reverse();
         let (mut best, mut hung_up) = (Voice::silent(), 0);
@@ -146,7 +146,7 @@ impl Talk<'_> {
         if self.question.is_unexpected {
             sleep_until(self.connected_at + APART).await;
         }
-        let Question { to, purpose, .. } = self.question;
+        let (to, purpose) = (self.question.to(), self.question.purpose);
         let host = self.scanner.host.as_deref();
         let permit = self.scanner.dialer.admit(host, to, purpose).await.ok()?;
         self.connected_at = Instant::now();
@@ -174,7 +174,7 @@ impl Talk<'_> {
     async fn inside_tls(&mut self, connection: Connection, words: Words) -> Heard {
         let witness = Witness::new(|_| true);
         let Ok(config) = witness.client(&[]) else { return Heard::Quiet };
-        let to = self.question.to.ip();
+        let to = self.question.address;
         let name = self.scanner.host.clone().and_then(|host| ServerName::try_from(host).ok());
         let name = name.unwrap_or_else(|| ServerName::from(to));
         let copied = Copied::new(connection, MOST_HEARD);

@@ -36,12 +36,12 @@ impl Scanner {
     }
 
     async fn look_udp(&self, question: &Question) -> State {
-        let opened = self.dialer.udp(self.host.as_deref(), question.to, question.purpose).await;
+        let opened = self.dialer.udp(self.host.as_deref(), question.to(), question.purpose).await;
         let (socket, _permit) = match opened {
             Ok(opened) => opened,
             Err(error) => return State::of(&error),
         };
-        let port = question.to.port();
+        let port = question.number;
         let asked = datagrams::question(port);
         let give_up = self.dialer.deadline().min(Instant::now() + self.wait.unwrap_or(TIMEOUT));
         let mut said = [0; MOST_HEARD];
