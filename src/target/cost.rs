@@ -29,21 +29,19 @@ impl Target {
     }
 }
 
-/// A request a scheme; where http leads to https, the second is the first of the other. Two more in
-/// turns.
+/// A request a scheme; where http leads to https, the second is the first of the other. What has its
+/// turn beside them, two more requests every five minutes at most, is not in it.
 fn http(endpoint: &Endpoint) -> u32 {
     let own = if endpoint.scheme == Some(Scheme::Http) { 80 } else { 443 };
     let is_default = match endpoint.port {
         None => true,
         Some(port) => port == own || (endpoint.scheme.is_none() && port == 80),
     };
-    HTTP_TURN + if is_default { 2 } else { 1 }
+    if is_default { 2 } else { 1 }
 }
 
 /// Two hellos of TLS 1.2, one of TLS 1.1 and below, one of SSLv2, and a real handshake.
 const TLS: u32 = 5;
-/// CORS, well-known resources, exposed files: what is asked now and then.
-const HTTP_TURN: u32 = 2;
 /// From the root down, two authorities, mail and CAA.
 const DNS_NAME: u32 = 25;
 /// A server by itself: SOA over UDP and TCP, version, recursion.
@@ -67,11 +65,11 @@ mod tests {
     #[test]
     fn what_a_sample_costs_follows_from_the_target() {
         for (text, http) in [
-            ("a.test", 4),
-            ("a.test:80", 4),
-            ("https://a.test", 4),
-            ("https://a.test:8443", 3),
-            ("http://a.test:443", 3),
+            ("a.test", 2),
+            ("a.test:80", 2),
+            ("https://a.test", 2),
+            ("https://a.test:8443", 1),
+            ("http://a.test:443", 1),
         ] {
             assert_eq!(target(text).contacts(ProbeKind::Http, true), http, "{text}");
         }

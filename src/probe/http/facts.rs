@@ -7,15 +7,15 @@ use crate::probe::trust::Verdict;
 use crate::sample::{Measurements, Path, Reason, Unknown};
 use crate::target::Host;
 
-use super::drift::{Meaning, Past};
+use super::drift::{Meaning, Occasion, Past};
 use super::exchange::Answer;
-use super::extras::{Asked, Extra, Origin};
+use super::extras::Asked;
 use super::fields::Fields;
 use super::profiles::{self, PreloadList};
 use super::walk::{Hop, Walk};
 use super::{
-    cookies, cors, cross_origin, csp, exposures, hsts, hygiene, leaks, permissions, redirection,
-    referrer, security_txt, subresources, text, usable, xcto, xfo,
+    beside, cookies, cross_origin, csp, hsts, hygiene, leaks, permissions, redirection, referrer,
+    text, usable, xcto, xfo,
 };
 
 /// Everything that was seen of one target at one address.
@@ -103,7 +103,8 @@ impl Seen {
     }
 }
 
-fn none(why: &str) -> Unknown {
+/// What there is nothing to say of.
+pub(super) fn none(why: &str) -> Unknown {
     Unknown::new(Reason::NotApplicable, why)
 }
 
@@ -125,9 +126,9 @@ pub(super) fn measure(seen: &Seen, asked: &[Asked], now: DateTime<Utc>) -> Measu
     match usable {
         Ok((hop, answer)) => {
             posture(&answer.head.fields, hop.url.path(), &mut measurements);
-            loads(hop, answer, &mut measurements);
+            beside::loads(hop, answer, &mut measurements);
             over_all_hops(seen, now, &mut measurements);
-            further(asked, now, &mut measurements);
+            beside::further(asked, now, &mut measurements);
         }
         Err(unknown) => {
             for key in POSTURE {
@@ -257,88 +258,24 @@ fn posture(fields: &Fields, path: &str, measurements: &mut Measurements) {
     measurements.set("cache", hygiene::cache(fields, path));
 }
 
-/// What the page loads; unknown where its body was not read to the end, for a part says nothing of
-/// the rest.
-fn loads(hop: &Hop, answer: &Answer, measurements: &mut Measurements) {
-    let why = match &answer.body.page {
-        None => none("the response is no page of HTML that could be read"),
-        Some(page) => {
-            measurements.set("sri", subresources::integrity(page, &hop.url));
-            measurements.set("mixed_content", subresources::mixed(page, &hop.url));
-            if page.is_whole {
-                return;
-            }
-            Unknown::new(Reason::NotObserved, "the page was not read to its end")
-        }
-    };
-    for set in
-        ["sri.missing", "mixed_content.active", "mixed_content.passive", "mixed_content.forms"]
-    {
-        measurements.set_unknown(set, why.clone());
-    }
-    if answer.body.page.is_none() {
-        measurements.set_unknown("sri", why.clone());
-        measurements.set_unknown("mixed_content", why);
-    }
-}
-
-/// What the further requests came to. What was not asked this time is not there; of what was asked
-/// in part, the rest is unknown.
-fn further(asked: &[Asked], now: DateTime<Utc>, measurements: &mut Measurements) {
-    let find = |extra: Extra| asked.iter().find(|one| one.extra == extra);
-    let sharing = cors::read(asked);
-    if asked.iter().any(|one| matches!(one.extra, Extra::Cors(..))) {
-        if sharing.len() < 2 * Origin::ALL.len() {
-            measurements.set_unknown("cors", Reason::NotObserved);
-        }
-        measurements.set("cors", sharing);
-    }
-    if asked.iter().any(|one| matches!(one.extra, Extra::Exposure(_))) {
-        let (found, whole) = (exposures::read(asked), exposures::is_whole(asked));
-        if !whole || found.is_none() {
-            measurements.set_unknown("exposures", Reason::NotObserved);
-        }
-        measurements.set("exposures", found);
-    }
-    let mut set = |key: &str, extra: Extra, read: &dyn Fn(&Answer) -> Value| {
-        let Some(one) = find(extra) else { return };
-        let usable = one.answer.as_ref().map_err(Clone::clone).and_then(|answer| {
-            usable::judge_further(answer.head.status, &answer.head.fields).map(|()| answer)
-        });
-        match usable {
-            Ok(answer) => measurements.set(key, read(answer)),
-            Err(unknown) => measurements.set_unknown(key, unknown),
-        }
-    };
-    set("security_txt", Extra::SecurityTxt, &|answer| security_txt::read(answer, now));
-    set("trace", Extra::Trace, &|answer| {
-        let echoes = answer.body.start.windows(5).any(|window| window == b"TRACE");
-        json!(answer.head.status == 200 && echoes)
-    });
-    set("compression", Extra::Compressed, &|answer| {
-        let encoding = answer.head.fields.joined("content-encoding").unwrap_or_default();
-        json!(text::clean(&encoding.to_ascii_lowercase(), 64))
-    });
-    let is_there = |answer: &Answer| matches!(answer.head.status, 200..=299 | 301..=308);
-    let control = find(Extra::ChangePasswordControl).and_then(|one| one.answer.as_ref().ok());
-    if let Some(control) = control {
-        let answers_everything = is_there(control);
-        set("change_password", Extra::ChangePassword, &|answer| {
-            json!(is_there(answer) && !answers_everything)
-        });
-    }
-}
-
 /// What the sample means that earlier ones did not. One that says nothing of the posture leaves the
 /// past as it was.
-pub(super) fn departures(seen: &Seen, past: &mut Past, measurements: &mut Measurements) {
+pub(super) fn departures(
+    seen: &Seen,
+    past: &mut Past,
+    occasion: Occasion,
+    measurements: &mut Measurements,
+) {
     let judged = seen.judged_hop().and_then(|hop| {
         let answer = hop.answer.as_ref().map_err(Clone::clone)?;
         usable::judge(answer.head.status, &answer.head.fields).map(|()| (hop, answer))
     });
     let (hop, answer) = match judged {
         Ok(judged) => judged,
-        Err(unknown) => return measurements.set_unknown("drift", unknown),
+        Err(unknown) => {
+            measurements.set_unknown("variants", unknown.clone());
+            return measurements.set_unknown("drift", unknown);
+        }
     };
     let head = &answer.head;
     let path = text::clean(hop.url.path(), 128);
@@ -350,8 +287,9 @@ pub(super) fn departures(seen: &Seen, past: &mut Past, measurements: &mut Measur
         .flatten()
         .map(|cookie| (cookie["name"].as_str().unwrap_or_default().to_owned(), flags(cookie)))
         .collect();
-    let changes = past.step(&stratum, &Meaning::of(measurements), &cookies);
+    let changes = past.step(&stratum, &Meaning::of(measurements), &cookies, occasion);
     measurements.set("drift", changes);
+    measurements.set("variants", past.variants(&stratum));
     let nonces = csp::nonces(&head.fields);
     let is_reused = past.reuses(&stratum, &nonces);
     measurements.extend("csp", "nonce_reused", json!(is_reused));

@@ -4,6 +4,7 @@
 //! head is kept (`tee`, `head`). What the responses say is read by one pure module a field, and
 //! put together in `facts`.
 
+mod beside;
 mod body;
 mod cookies;
 mod cors;
@@ -47,10 +48,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::sample::{Outcome, Reason, Unknown};
+use crate::sample::{Cause, Outcome, Reason, Unknown};
 use crate::target::ProbeKind;
 
 use super::{Job, Observation, Run};
+use drift::Occasion;
 use extras::Asked;
 use facts::Seen;
 use memory::Remembered;
@@ -85,7 +87,11 @@ pub async fn run(mut job: Job) -> Run {
             let mut facts = facts::measure(&seen, &asked, job.now);
             facts::preload(&seen, preloaded.as_deref(), &mut facts);
             profiles::measure(&seen, &asked, &mut remembered, preloaded.as_deref(), &mut facts);
-            facts::departures(&seen, &mut remembered.past, &mut facts);
+            let occasion = match job.cause {
+                Cause::Manual => Occasion::ByHand,
+                _ => Occasion::ByPlan,
+            };
+            facts::departures(&seen, &mut remembered.past, occasion, &mut facts);
             Outcome::Measured(facts)
         }
     };

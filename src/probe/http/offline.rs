@@ -9,6 +9,7 @@ use crate::sample::Measurements;
 use crate::target::Host;
 
 use super::body::Body;
+use super::drift::Occasion;
 use super::exchange::{Answer, Timings};
 use super::facts::{self, Seen};
 use super::head::{self, Head};
@@ -42,6 +43,6 @@ fn measure(head: Head, body: Body, now: DateTime<Utc>) -> Measurements {
     let mut remembered = Remembered::default();
     let mut facts = facts::measure(&seen, &[], now);
     profiles::measure(&seen, &[], &mut remembered, None, &mut facts);
-    facts::departures(&seen, &mut remembered.past, &mut facts);
+    facts::departures(&seen, &mut remembered.past, Occasion::ByPlan, &mut facts);
     facts
 }

@@ -246,6 +246,21 @@ pub(super) const MEASURES: &[Measure] = &[
     .subject(&["field"])
     .evidence(|_| Evidence::Missed)
     .unpromised(),
+    Measure::new(
+        "http.variants",
+        Kind::Items,
+        "The meanings that alternate (A/B, blue and green), where there are several.",
+    )
+    .unpromised()
+    .volatile(),
+    Measure::new("http.variants.share", Kind::Number, "Of the last 20 samples, 0 to 1.")
+        .unpromised(),
+    Measure::new(
+        "http.variants.differs",
+        Kind::Set,
+        "In what it differs from the most frequent one, in words.",
+    )
+    .unpromised(),
     Measure::new("http.drift.field", Kind::Text, "Which fact.").unpromised(),
     Measure::new("http.drift.direction", Kind::Text, "weaker, stronger or sideways.").unpromised(),
     Measure::new("http.drift.change", Kind::Text, "In words: script-src gained *.").unpromised(),

@@ -2,8 +2,7 @@
 //!
 //! Only meaning is compared (`meaning`), never bytes: nonces, cookie values, the order and case of
 //! fields are not in it. Each stratum (path, protocol, class of status) has a window of its last
-//! samples. A meaning that alternates with a known one is a variant and no news, unless it is weaker;
-//! one that has the window's majority is what the site is now. Cookies come and go: their union over
+//! samples. A meaning that alternates with a known one is a variant and no news; one that has the window's majority is what the site is now. Cookies come and go: their union over
 //! the window is compared.
 
 mod diff;
@@ -15,7 +14,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use diff::{Change, Direction};
+pub(super) use diff::Change;
+#[cfg(test)]
+pub(super) use diff::Direction;
 pub(super) use meaning::Meaning;
 
 /// What is known of a point, by stratum; bounded.
@@ -23,6 +24,24 @@ pub(super) use meaning::Meaning;
 #[serde(default)]
 pub(super) struct Past {
     strata: BTreeMap<String, Window>,
+}
+
+/// Why a sample is taken, as far as drift is concerned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Occasion {
+    /// Again and again, with repeats where something is seen.
+    ByPlan,
+    /// A few times in a row, or once.
+    ByHand,
+}
+
+/// One of several meanings that alternate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Share {
+    /// Of the window's samples, 0 to 1.
+    share: f64,
+    /// From the most frequent one, in words.
+    differs: Vec<String>,
 }
 
 /// The last samples of one stratum.
@@ -37,6 +56,8 @@ struct Window {
     cookies: BTreeMap<String, Cookie>,
     /// How many samples were taken; ends at [`LEARNING`].
     age: u8,
+    /// In which facts the last two samples departed.
+    departed: Vec<Vec<String>>,
     /// Of the last nonces, what tells them apart.
     nonces: Vec<u64>,
 }
@@ -57,12 +78,14 @@ struct Cookie {
 
 impl Past {
     /// Takes in one usable sample, and tells what it means that the site did not mean before.
-    /// `cookies` are names with their flags.
+    /// `cookies` are names with their flags. By plan every departure is told, and repeat samples
+    /// decide; by hand there are none, so that two of three samples must agree.
     pub(super) fn step(
         &mut self,
         stratum: &str,
         meaning: &Meaning,
         cookies: &[(String, String)],
+        occasion: Occasion,
     ) -> Vec<Change> {
         if !self.strata.contains_key(stratum) && self.strata.len() >= MAX_STRATA {
             // The one that is least known makes room.
@@ -72,11 +95,46 @@ impl Past {
             }
         }
         let window = self.strata.entry(stratum.to_owned()).or_default();
-        let mut changes = window.step(meaning);
-        changes.extend(window.step_cookies(cookies));
+        let is_learning = window.age < occasion.learning();
+        let mut changes = window.step(meaning, is_learning);
+        changes.extend(window.step_cookies(cookies, is_learning));
         window.age = window.age.saturating_add(1).min(LEARNING);
         changes.truncate(MAX_CHANGES);
+        let fields = changes.iter().map(|change| change.field.clone()).collect();
+        if occasion == Occasion::ByHand {
+            changes.retain(|change| window.departed.iter().any(|d| d.contains(&change.field)));
+        }
+        window.departed.push(fields);
+        let surplus = window.departed.len().saturating_sub(2);
+        window.departed.drain(..surplus);
         changes
+    }
+
+    /// The meanings that the stratum's last samples share among them, where there are several: how
+    /// often each was seen, and in what it differs from the most frequent.
+    pub(super) fn variants(&self, stratum: &str) -> Vec<Share> {
+        let Some(window) = self.strata.get(stratum) else { return Vec::new() };
+        let mut shares: Vec<(usize, &Variant)> = window
+            .variants
+            .iter()
+            .enumerate()
+            .map(|(at, variant)| (window.count(at), variant))
+            .filter(|(count, _)| count * 10 >= window.recent.len().max(1))
+            .collect();
+        shares.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let Some((_, most)) = shares.first().copied() else { return Vec::new() };
+        if shares.len() < 2 {
+            return Vec::new();
+        }
+        let share = |(count, variant): &(usize, &Variant)| Share {
+            share: *count as f64 / window.recent.len() as f64,
+            differs: diff::between(&most.meaning, &variant.meaning)
+                .into_iter()
+                .take(MAX_CHANGES)
+                .map(|change| change.change)
+                .collect(),
+        };
+        shares.iter().map(share).collect()
     }
 
     /// Whether one of these nonces was there in an earlier sample; `None` where there was none
@@ -92,9 +150,17 @@ impl Past {
     }
 }
 
+impl Occasion {
+    fn learning(self) -> u8 {
+        match self {
+            Self::ByPlan => LEARNING,
+            Self::ByHand => LEARNING_BY_HAND,
+        }
+    }
+}
+
 impl Window {
-    fn step(&mut self, meaning: &Meaning) -> Vec<Change> {
-        let is_learning = self.age < LEARNING;
+    fn step(&mut self, meaning: &Meaning, is_learning: bool) -> Vec<Change> {
         let reference = self.reference();
         let at = match self.variants.iter().position(|variant| variant.meaning == *meaning) {
             Some(at) => at,
@@ -111,11 +177,10 @@ impl Window {
             return Vec::new();
         };
         let changes = diff::between(&reference, meaning);
-        let is_weaker = changes.iter().any(|change| change.direction == Direction::Weaker);
         if self.has_majority(at) {
             self.variants.iter_mut().for_each(|variant| variant.is_known = false);
             self.variants[at].is_known = true;
-        } else if !is_weaker && self.alternates(at) {
+        } else if self.alternates(at) {
             self.variants[at].is_known = true;
             return Vec::new();
         }
@@ -172,8 +237,7 @@ impl Window {
         self.count(at) >= 2 && first.is_some_and(|first| self.recent[first..].iter().any(is_known))
     }
 
-    fn step_cookies(&mut self, cookies: &[(String, String)]) -> Vec<Change> {
-        let is_learning = self.age < LEARNING;
+    fn step_cookies(&mut self, cookies: &[(String, String)], is_learning: bool) -> Vec<Change> {
         let mut changes = Vec::new();
         for (name, flags) in cookies {
             let count = self.cookies.len();
@@ -208,6 +272,7 @@ impl Window {
 const WINDOW: usize = 20;
 /// Samples during which everything is taken for known.
 const LEARNING: u8 = 10;
+const LEARNING_BY_HAND: u8 = 4;
 /// Sightings after which a cookie is known.
 const SETTLED: u8 = 4;
 const MAX_STRATA: usize = 4;

@@ -36,21 +36,28 @@ fn cookies(pairs: &[(&str, &str)]) -> Cookies {
     pairs.iter().map(|(name, flags)| ((*name).to_owned(), (*flags).to_owned())).collect()
 }
 
-/// A sample that departs counts for little; two of three make it drift.
-#[derive(Default)]
+/// A point watched by plan, where two of three samples must agree, as repeats see to; or by hand.
 struct Watch {
     past: Past,
     last: [Vec<Change>; 3],
+    occasion: Occasion,
 }
 
 impl Watch {
+    fn new(occasion: Occasion) -> Self {
+        Self { past: Past::default(), last: Default::default(), occasion }
+    }
+
     fn step(&mut self, meaning: &Meaning, cookies: &Cookies) -> Vec<Change> {
         // What is remembered goes through the ledger between two samples.
         let kept = serde_json::to_vec(&self.past).expect("JSON");
         assert!(kept.len() < 48 * 1024, "{} bytes", kept.len());
         self.past = serde_json::from_slice(&kept).expect("a past");
         self.last.rotate_left(1);
-        self.last[2] = self.past.step("/ HTTP/2 2xx", meaning, cookies);
+        self.last[2] = self.past.step("/ HTTP/2 2xx", meaning, cookies, self.occasion);
+        if self.occasion == Occasion::ByHand {
+            return self.last[2].clone();
+        }
         let is_agreed = |change: &&Change| {
             self.last
                 .iter()
@@ -64,7 +71,7 @@ impl Watch {
 
 /// Nothing may be said over a thousand samples.
 fn quiet(name: &str, mut sample: impl FnMut(usize) -> (Meaning, Cookies)) {
-    let mut watch = Watch::default();
+    let mut watch = Watch::new(Occasion::ByPlan);
     for step in 0..1000 {
         let (meaning, cookies) = sample(step);
         let changes = watch.step(&meaning, &cookies);
@@ -124,11 +131,16 @@ fn what_means_the_same_stays_quiet() {
 
 /// The change must be told within three samples, and in its direction.
 fn found(after: Meaning, direction: Direction, words: &str) {
-    let mut watch = Watch::default();
+    found_on(Occasion::ByPlan, &after, direction, words);
+    found_on(Occasion::ByHand, &after, direction, words);
+}
+
+fn found_on(occasion: Occasion, after: &Meaning, direction: Direction, words: &str) {
+    let mut watch = Watch::new(occasion);
     for _ in 0..15 {
         assert!(watch.step(&site(&[]), &cookies(&[])).is_empty());
     }
-    let told: Vec<Change> = (0..3).flat_map(|_| watch.step(&after, &cookies(&[]))).collect();
+    let told: Vec<Change> = (0..3).flat_map(|_| watch.step(after, &cookies(&[]))).collect();
     let change = told.iter().find(|change| change.change.contains(words));
     let change = change.unwrap_or_else(|| panic!("{words}: {told:?}"));
     assert_eq!(change.direction, direction, "{words}");
@@ -175,7 +187,7 @@ fn what_means_something_else_is_found_within_three_samples() {
 
 #[test]
 fn a_cookie_that_loses_its_guards_is_found_and_a_new_one_is_told() {
-    let mut watch = Watch::default();
+    let mut watch = Watch::new(Occasion::ByPlan);
     let before = cookies(&[("sid", "HttpOnly Secure")]);
     for _ in 0..15 {
         assert!(watch.step(&site(&[]), &before).is_empty());
@@ -189,7 +201,7 @@ fn a_cookie_that_loses_its_guards_is_found_and_a_new_one_is_told() {
 
 #[test]
 fn what_has_the_windows_majority_is_how_the_site_is() {
-    let mut watch = Watch::default();
+    let mut watch = Watch::new(Occasion::ByPlan);
     for _ in 0..20 {
         watch.step(&site(&[]), &cookies(&[]));
     }
@@ -204,7 +216,7 @@ fn what_has_the_windows_majority_is_how_the_site_is() {
 #[test]
 fn a_nonce_seen_before_is_reuse() {
     let mut past = Past::default();
-    past.step("/", &site(&[]), &[]);
+    past.step("/", &site(&[]), &[], Occasion::ByPlan);
     assert_eq!(past.reuses("/", &[1]), None);
     assert_eq!(past.reuses("/", &[2]), Some(false));
     assert_eq!(past.reuses("/", &[]), None);
@@ -217,7 +229,26 @@ fn ten_thousand_points_fit_in_a_hundred_megabytes() {
     let mut past = Past::default();
     for step in 0..40 {
         let (a, b) = (format!("https://{step}.example"), format!("'sha256-{step}'"));
-        past.step("/", &site(&[scripts(&["'self'", &a, &b])]), &cookies(&[("sid", "Secure")]));
+        past.step(
+            "/",
+            &site(&[scripts(&["'self'", &a, &b])]),
+            &cookies(&[("sid", "Secure")]),
+            Occasion::ByPlan,
+        );
     }
     assert!(serde_json::to_vec(&past).expect("JSON").len() < 10_000);
+}
+
+#[test]
+fn by_hand_edges_that_take_turns_are_variants_with_their_shares() {
+    let mut watch = Watch::new(Occasion::ByHand);
+    let weaker = site(&[("xcto", json!({"nosniff": false}))]);
+    for step in 0..100 {
+        let meaning = if step % 4 == 3 { weaker.clone() } else { site(&[]) };
+        assert!(watch.step(&meaning, &cookies(&[])).is_empty(), "{step}");
+    }
+    let shares = watch.past.variants("/ HTTP/2 2xx");
+    assert_eq!(shares.iter().map(|s| s.share).collect::<Vec<_>>(), [0.75, 0.25]);
+    assert_eq!(shares[1].differs, ["nosniff: true -> false"]);
+    assert!(watch.past.variants("/other").is_empty());
 }
