@@ -35,6 +35,9 @@ pub(super) async fn encrypt_then_mac(line: &Line<'_>, known: Known<'_>) -> Fact<
     if let Some(shown) = shown(known) {
         return Ok(shown);
     }
+    if has_no_cbc(known) {
+        return Err(Reason::NotApplicable.into());
+    }
     let version = known.newest_clear().ok_or(Reason::NotApplicable)?;
     let mut spec = HelloSpec::new(version, Breadth::Every);
     spec.suites.retain(|&suite| is_cbc(suite));
@@ -58,6 +61,16 @@ fn shown(known: Known<'_>) -> Option<bool> {
         .peekable();
     cbc.peek()?;
     Some(cbc.all(|hello| hello.has(ENCRYPT_THEN_MAC)))
+}
+
+/// Whether the enumeration has closed every set of suites without one.
+fn has_no_cbc(known: Known<'_>) -> bool {
+    let mut clear = known.offered().filter(|&version| version < Version::Tls13);
+    clear.all(|version| {
+        known.seen.sets.choices.get(&version).is_some_and(|choices| {
+            choices.suites.is_closed() && !choices.suites.found.iter().any(|&suite| is_cbc(suite))
+        })
+    })
 }
 
 fn is_cbc(suite: u16) -> bool {
