@@ -246,6 +246,8 @@ fn write_digests(facts: &mut Measurements, zone: &Authorities) {
             facts.set("ds", items);
         }
         None if zone.is_root() => facts.set_unknown("ds", Reason::NotApplicable),
+        // A name without a zone of its own was not asked for.
+        None if none_answered => facts.set_unknown("ds", Reason::NotObserved),
         None => facts.set_unknown("ds", Reason::DnsError),
     }
     if none_answered {
