@@ -9,6 +9,7 @@
 
 mod board;
 mod certificates;
+mod configurations;
 mod enumerate;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -21,6 +22,7 @@ mod names;
 mod outcome;
 mod reader;
 mod report;
+mod sentinel;
 mod sets;
 mod shares;
 mod starttls;
@@ -41,6 +43,7 @@ use super::trust::Anchors;
 use super::{Job, Observation, Run};
 use line::Line;
 use report::{Frame, measure};
+use sentinel::Known;
 use walk::{Manner, walk};
 
 pub(super) use glimpse::glimpse;
@@ -75,7 +78,8 @@ pub async fn run(job: Job) -> Run {
         at_once: target.settings.concurrency.unwrap_or(AT_ONCE),
         seed: job.seed,
     };
-    let seen = walk(line, manner).boxed().await;
+    let known = Known::read(job.memory.as_ref());
+    let seen = walk(line, manner, known, job.now).boxed().await;
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,
@@ -95,14 +99,14 @@ pub async fn run(job: Job) -> Run {
         duration: started.elapsed(),
         connections,
     };
-    Run { observations: vec![observation], memory: None }
+    Run { observations: vec![observation], memory: seen.memory }
 }
 
 /// Hellos under way at once; the budget may well allow fewer.
 const AT_ONCE: usize = 4;
 
 /// Protocols of the web (IANA "TLS ALPN Protocol IDs"). Others are not asked for.
-const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0", b"spdy/3", b"spdy/2"];
+const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// What to offer as application protocol: nothing where the service is none of the web's.
 fn protocols(scheme: Option<Scheme>) -> &'static [&'static [u8]] {
