@@ -21,6 +21,8 @@ pub(super) struct Board {
     versions: BTreeMap<Version, Presence>,
     /// Every accepted answer.
     pub(super) answers: Vec<Answer>,
+    /// How many of them are of earlier runs.
+    pub(super) remembered: usize,
     /// Versions that were both seen in use and refused.
     contradicted: BTreeSet<Version>,
     /// A real handshake with TLS 1.3 on offer came to an older version.

@@ -15,6 +15,7 @@
 mod board;
 mod certificates;
 mod client;
+mod configurations;
 mod enumerate;
 pub mod explain;
 mod features;
@@ -31,6 +32,7 @@ mod names;
 mod outcome;
 mod reader;
 mod report;
+mod sentinel;
 mod session;
 mod sets;
 mod shares;
@@ -50,9 +52,9 @@ use crate::target::{Host, Scheme};
 
 use super::trust::Anchors;
 use super::{Job, Observation, Run};
-use features::Known;
 use line::Line;
 use report::{Frame, measure};
+use sentinel::Known;
 use walk::{Manner, walk};
 
 pub(super) use glimpse::glimpse;
@@ -84,8 +86,9 @@ pub async fn run(job: Job) -> Run {
         at_once: target.settings.concurrency.unwrap_or(AT_ONCE),
         seed: job.seed,
     };
-    let seen = walk(line(job.seed), manner).boxed().await;
-    let known = Known {
+    let known = Known::read(job.memory.as_ref());
+    let seen = walk(line(job.seed), manner, known, job.now).boxed().await;
+    let asked = features::Known {
         seen: &seen,
         server_name,
         alpn,
@@ -93,7 +96,7 @@ pub async fn run(job: Job) -> Run {
         intrusive: target.settings.intrusive,
         seed: !job.seed,
     };
-    let features = features::ask(&line(known.seed), known).boxed().await;
+    let features = features::ask(&line(asked.seed), asked).boxed().await;
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,
@@ -114,14 +117,14 @@ pub async fn run(job: Job) -> Run {
         duration: started.elapsed(),
         connections,
     };
-    Run { observations: vec![observation], memory: None }
+    Run { observations: vec![observation], memory: seen.memory }
 }
 
 /// Hellos under way at once; the budget may well allow fewer.
 const AT_ONCE: usize = 4;
 
 /// Protocols of the web (IANA "TLS ALPN Protocol IDs"). Others are not asked for.
-const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1", b"http/1.0", b"spdy/3", b"spdy/2"];
+const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
 
 /// What to offer as application protocol: nothing where the service is none of the web's.
 fn protocols(scheme: Option<Scheme>) -> &'static [&'static [u8]] {

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, SecondsFormat};
+
 use crate::sample::{Measurements, Path, Reason, Unknown};
 
 use super::board::Presence;
+use super::configurations::configurations;
 use super::enumerate::{Choices, Dimension, Order};
 use super::hello::ssl2_cipher;
 use super::names;
@@ -28,6 +31,17 @@ pub(super) fn sets(facts: &mut Measurements, seen: &Seen) {
         intolerances.push("alpn");
     }
     facts.set("intolerances", intolerances);
+    let shares = configurations(seen);
+    match shares.len() {
+        0 => facts.set_unknown("configurations", Reason::NotObserved),
+        count => facts.set("configurations", count),
+    }
+    facts.set("configuration_shares", shares);
+    let confirmed = seen.confirmed.iter().filter_map(|(path, &at)| {
+        DateTime::from_timestamp(at, 0)
+            .map(|at| (path, at.to_rfc3339_opts(SecondsFormat::Secs, true)))
+    });
+    facts.set("last_confirmed", confirmed.collect::<BTreeMap<_, _>>());
 }
 
 /// Sets by version, and why one of them is a lower bound.
@@ -52,7 +66,13 @@ impl Sets {
         self.open.push((version, why.into()));
     }
 
-    fn state(self, facts: &mut Measurements, key: &str) {
+    fn state(mut self, facts: &mut Measurements, seen: &Seen, key: &str) {
+        // Of several servers none need have all of it, nor lack all else.
+        if configurations(seen).len() > 1 {
+            let versions = Version::ALL.into_iter();
+            let stated = versions.filter(|version| self.members.contains_key(version.name()));
+            self.open.extend(stated.map(|version| (version, Reason::Inconsistent.into())));
+        }
         facts.set(key, self.members);
         for (version, why) in self.open {
             facts.set_unknown(Path::of(key).member(version.name()).to_string(), why);
@@ -97,7 +117,7 @@ fn cipher_suites(facts: &mut Measurements, seen: &Seen) {
     if let Some((version, suite)) = real {
         sets.add(version, [suites::name(suite).into_owned()]);
     }
-    sets.state(facts, "cipher_suites");
+    sets.state(facts, seen, "cipher_suites");
 }
 
 fn groups(facts: &mut Measurements, seen: &Seen) {
@@ -138,7 +158,7 @@ fn groups(facts: &mut Measurements, seen: &Seen) {
     if let Some((version, group)) = seen.handshake.version.zip(seen.handshake.group) {
         sets.add(version, [names::group(group).into_owned()]);
     }
-    sets.state(facts, "groups");
+    sets.state(facts, seen, "groups");
 }
 
 fn schemes(facts: &mut Measurements, seen: &Seen) {
@@ -172,7 +192,7 @@ fn schemes(facts: &mut Measurements, seen: &Seen) {
     if let Some((version, scheme)) = seen.handshake.version.zip(seen.handshake.scheme) {
         sets.add(version, [names::scheme(scheme).into_owned()]);
     }
-    sets.state(facts, "signature_schemes");
+    sets.state(facts, seen, "signature_schemes");
 }
 
 fn orders(facts: &mut Measurements, seen: &Seen) {

@@ -4,12 +4,15 @@
 //! makes it; then the rest of the enumeration, several hellos side by side as far as the budget lets
 //! them; last the other kind of certificate, where only a real handshake can show it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
+use crate::probe::Memory;
 use crate::probe::trust::Served;
 use crate::sample::{Reason, Unknown};
 
@@ -20,6 +23,7 @@ use super::hello::HelloSpec;
 use super::line::Line;
 use super::names::Kinds;
 use super::outcome::{Outcome, Weight};
+use super::sentinel::{self, Known, Verdict};
 use super::suites::Breadth;
 use super::wire::Version;
 
@@ -38,6 +42,10 @@ pub(super) struct Seen {
     pub(super) upgrade: Option<bool>,
     /// Nothing could be asked: why.
     pub(super) stopped: Option<Unknown>,
+    /// When each fact was confirmed last, in Unix seconds.
+    pub(super) confirmed: BTreeMap<String, i64>,
+    /// What to remember.
+    pub(super) memory: Option<Memory>,
 }
 
 /// How a walk goes about it.
@@ -54,8 +62,13 @@ pub(super) struct Manner<'a> {
     pub(super) seed: u64,
 }
 
-/// Asks everything.
-pub(super) async fn walk(line: Line<'_>, manner: Manner<'_>) -> Seen {
+/// Asks everything; of an endpoint that is known, only what a tick asks.
+pub(super) async fn walk(
+    line: Line<'_>,
+    manner: Manner<'_>,
+    known: Option<Known>,
+    now: DateTime<Utc>,
+) -> Seen {
     let seen = Seen {
         board: Board::default(),
         sets: Enumeration::new(manner.protocols, manner.seed),
@@ -64,14 +77,26 @@ pub(super) async fn walk(line: Line<'_>, manner: Manner<'_>) -> Seen {
         missing_kind: None,
         upgrade: None,
         stopped: None,
+        confirmed: BTreeMap::new(),
+        memory: None,
     };
     let mut walk = Walk { line, manner, seen };
-    if walk.introduce().await.is_some() {
+    let is_there = match &known {
+        None => walk.introduce().await.is_some(),
+        Some(known) => walk.revisit(known, now).await.is_some(),
+    };
+    if is_there {
         walk.enumerate(manner.at_once).await;
         walk.ask_other_kind().await;
     }
-    let board = std::mem::take(&mut walk.seen.sets.board);
-    Seen { board, ..walk.seen }
+    let mut seen = walk.seen;
+    seen.board = std::mem::take(&mut seen.sets.board);
+    if seen.stopped.is_none() && seen.board.is_any_offered() {
+        sentinel::confirm_all(&mut seen, now);
+        let turn = known.map_or(0, |known| known.turn.wrapping_add(1));
+        seen.memory = Known::of(&seen, seen.confirmed.clone(), turn).write();
+    }
+    seen
 }
 
 struct Walk<'a> {
@@ -104,6 +129,61 @@ impl Walk<'_> {
         Some(())
     }
 
+    /// The same for an endpoint that is known: the hellos of a tick. Where they show something new,
+    /// or that something is gone, everything is asked for again at once.
+    async fn revisit(&mut self, known: &Known, now: DateTime<Utc>) -> Option<()> {
+        self.seen.sets = known.restore(self.manner.protocols, self.manner.seed);
+        if !self.seen.sets.is_done() {
+            // The first enumeration was not finished.
+            self.seen.confirmed.clone_from(&known.confirmed);
+            self.shake_hands().await;
+            return Some(());
+        }
+        self.seen.confirmed.clone_from(&known.confirmed);
+        let sentinels = sentinel::tick(&self.seen.sets, known.turn);
+        for (at, sentinel) in sentinels.iter().enumerate() {
+            let outcome = self.line.ask(&sentinel.spec).await;
+            if at == 0 {
+                let is_gone = matches!(outcome, Outcome::Unreached(_) | Outcome::NotTls(_));
+                self.seen.stopped = is_gone.then(|| outcome.unknown());
+                self.seen.upgrade = (outcome == Outcome::NotUpgraded).then_some(false);
+                if self.seen.stopped.is_some() || self.seen.upgrade == Some(false) {
+                    return None;
+                }
+                self.shake_hands().await;
+                let silent = Some(Failure::Other(Reason::Timeout.into()));
+                if outcome == Outcome::Timeout && self.seen.handshake.failure == silent {
+                    self.seen.stopped = Some(Reason::Timeout.into());
+                    return None;
+                }
+                let leaf = self.seen.handshake.served.certificates.first();
+                let beside = known.chains_beside(leaf);
+                self.seen.chains.extend(beside);
+            }
+            if let Some(answer) = outcome.answer() {
+                self.seen.sets.board.answers.push(answer.clone());
+            }
+            match sentinel.judge(&outcome) {
+                Verdict::Confirmed => {
+                    let paths = sentinel.confirms.iter().cloned();
+                    self.seen.confirmed.extend(paths.map(|path| (path, now.timestamp())));
+                }
+                Verdict::Silent => {}
+                Verdict::Breached => {
+                    self.seen.confirmed.clear();
+                    self.begin_anew();
+                    break;
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn begin_anew(&mut self) {
+        self.seen.sets = Enumeration::new(self.manner.protocols, self.manner.seed);
+        self.tell_of_handshake();
+    }
+
     async fn shake_hands(&mut self) {
         let mut handshake = self.shake(self.manner.alpn, Kinds::Any).await;
         match handshake.failure {
@@ -114,14 +194,17 @@ impl Walk<'_> {
             }
             _ => {}
         }
-        if let Some(version) = handshake.version {
-            let board = &mut self.seen.sets.board;
-            board.offer(version);
-            board.tolerates_tls13 = version < Version::Tls13;
-            self.seen.sets.expected.extend(handshake.scheme);
-        }
         self.keep(&handshake.served.certificates, handshake.served.staple.as_deref());
         self.seen.handshake = handshake;
+        self.tell_of_handshake();
+    }
+
+    fn tell_of_handshake(&mut self) {
+        let Some(version) = self.seen.handshake.version else { return };
+        let board = &mut self.seen.sets.board;
+        board.offer(version);
+        board.tolerates_tls13 = version < Version::Tls13;
+        self.seen.sets.expected.extend(self.seen.handshake.scheme);
     }
 
     async fn shake(&self, alpn: &[&[u8]], kinds: Kinds) -> Handshake {

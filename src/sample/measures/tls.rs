@@ -18,7 +18,8 @@ pub(super) const MEASURES: &[Measure] = &[
         "tls.server_order",
         Kind::MapOf(&Kind::Bool),
         "Whether the server's order of suites rules, by version.",
-    ),
+    )
+    .unpromised(),
     Measure::new(
         "tls.chacha20_prioritized",
         Kind::Bool,
@@ -31,12 +32,14 @@ pub(super) const MEASURES: &[Measure] = &[
         "Forms of hello that it cannot bear: alpn, grease, long_hello, many_suites, split_hello, tls13_hello.",
     )
     .unpromised(),
-    Measure::new("tls.groups", Kind::MapOf(&Kind::Set), "Key exchange groups seen, by version."),
+    Measure::new("tls.groups", Kind::MapOf(&Kind::Set), "Key exchange groups seen, by version.")
+        .unpromised(),
     Measure::new(
         "tls.signature_schemes",
         Kind::MapOf(&Kind::Set),
         "Signature schemes seen, by version.",
-    ),
+    )
+    .unpromised(),
     Measure::new(
         "tls.negotiated",
         Kind::Object,
@@ -235,6 +238,20 @@ pub(super) const MEASURES: &[Measure] = &[
         "Distinct configurations seen behind the address.",
     )
     .unpromised(),
+    Measure::new(
+        "tls.configuration_shares",
+        Kind::MapOf(&Kind::Number),
+        "The configurations by what tells them apart, each with its share of answers in percent.",
+    )
+    .unpromised()
+    .volatile(),
+    Measure::new(
+        "tls.last_confirmed",
+        Kind::MapOf(&Kind::Timestamp),
+        "When each known fact was confirmed last, by its path.",
+    )
+    .unpromised()
+    .volatile(),
     Measure::new("tls.handshake_seconds", Kind::Number, "How long the full handshake took.")
         .unit(Unit::Seconds)
         .volatile(),

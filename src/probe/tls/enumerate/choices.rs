@@ -8,6 +8,7 @@ use crate::sample::{Reason, Unknown};
 
 use super::super::board::Presence;
 use super::super::hello::{GREASE_SUITE, HelloSpec, Shares};
+use super::super::names::{self, Kinds};
 use super::super::outcome::Answer;
 use super::super::suites::{self, Breadth};
 use super::super::wire::Version;
@@ -32,19 +33,22 @@ pub(in crate::probe::tls) struct Choices {
     /// Whether ChaCha20 wins once the client puts it first; `None` if not asked.
     pub(in crate::probe::tls) chacha: Option<bool>,
     /// The first answer's suite.
-    first: Option<u16>,
+    pub(super) first: Option<u16>,
+    pub(super) first_group: Option<u16>,
+    /// Whether the server takes the client's first group.
+    pub(super) follows_groups: bool,
     /// The hello that was accepted first: the control.
     pub(super) control: Option<HelloSpec>,
     /// Suites by the server's order, where the elimination has mixed it.
-    ranked: Vec<u16>,
+    pub(super) ranked: Vec<u16>,
     /// Whether suites are asked for with every scheme again: some may have lacked theirs.
-    with_schemes: bool,
-    /// Whether the suites were not found in the server's order.
-    is_mixed: bool,
+    pub(super) with_schemes: bool,
+    /// Schemes that were left out of questions for suites.
+    pub(super) spared: Vec<u16>,
     /// Answers that brought nothing where they had to.
-    stalls: u8,
+    pub(super) stalls: u8,
     /// It took what nobody has.
-    accepts_anything: bool,
+    pub(super) accepts_anything: bool,
     /// How far it is known why a full hello was turned away where a smaller one was accepted.
     pub(super) size: Size,
     /// Times that the full hello was tried again.
@@ -144,10 +148,12 @@ impl Choices {
             order: Order::Untested,
             chacha: None,
             first: None,
+            first_group: None,
+            follows_groups: false,
             control: None,
             ranked: Vec::new(),
             with_schemes: false,
-            is_mixed: false,
+            spared: Vec::new(),
             stalls: 0,
             accepts_anything: false,
             size: Size::Settled,
@@ -172,8 +178,10 @@ impl Choices {
             return Some(Aim::Reversed);
         }
         let suites = self.suites.is_open().then_some(Aim::Suites);
-        let schemes = self.asks(&self.schemes, is_signed).then_some(Aim::Schemes);
-        let groups = self.asks_groups().then_some(Aim::Groups);
+        let schemes = self.kind_to_ask().map(|_| Aim::Schemes);
+        // Suites with an RSA key may still turn up, and make it easier.
+        let may_ask = self.has_rsa_groups() || !self.suites.is_open();
+        let groups = (may_ask && self.asks_groups()).then_some(Aim::Groups);
         // Where the client chooses, the other sets' questions find suites on the way.
         let elimination = match self.order {
             Order::Server => suites.or(schemes).or(groups),
@@ -184,6 +192,48 @@ impl Choices {
             .or_else(|| self.asks_chacha().then_some(Aim::Chacha))
             .or_else(|| self.asks_rank().then_some(Aim::Rank))
             .or_else(|| (!self.alpn.closed && self.alpn.lost.is_none()).then_some(Aim::Alpn))
+    }
+
+    /// The kind of key whose schemes are to be asked for. Kinds are asked apart, since a server may
+    /// choose the suite first and then find that no scheme fits its key.
+    fn kind_to_ask(&self) -> Option<Signer> {
+        Signer::ALL.into_iter().find(|&kind| {
+            self.schemes.lost.is_none()
+                && self.suites.found.iter().any(|&suite| signer(suite) == Some(kind))
+                && !self.schemes.remaining_where(|scheme| Signer::of(scheme) == kind).is_empty()
+        })
+    }
+
+    /// Whether suites with an RSA key take groups: then no curve of a certificate matters.
+    fn has_rsa_groups(&self) -> bool {
+        let fits = |&suite: &u16| self.is_ecdhe(suite) && signer(suite) == Some(Signer::Rsa);
+        self.version == Version::Tls13 || self.suites.found.iter().any(fits)
+    }
+
+    fn carries_groups(&self, suite: u16) -> bool {
+        let is_rsa = self.version == Version::Tls13 || signer(suite) == Some(Signer::Rsa);
+        self.is_ecdhe(suite) && (is_rsa || !self.has_rsa_groups())
+    }
+
+    /// Curves that have to stay on offer, since the only certificate may be of one (RFC 8422 §5.1).
+    fn certificate_curves(&self) -> Vec<u16> {
+        if self.has_rsa_groups() {
+            return Vec::new();
+        }
+        self.groups.found.iter().copied().filter(|group| (23..=28).contains(group)).collect()
+    }
+
+    /// Schemes of keys that no suite signs by.
+    fn close_unused_schemes(&mut self) {
+        if !self.suites.is_closed() {
+            return;
+        }
+        for kind in Signer::ALL {
+            if !self.suites.found.iter().any(|&suite| signer(suite) == Some(kind)) {
+                let unused = self.schemes.remaining_where(|scheme| Signer::of(scheme) == kind);
+                self.schemes.exclude(unused);
+            }
+        }
     }
 
     /// Whether a set is open and known suites can carry it.
@@ -222,7 +272,7 @@ impl Choices {
 
     fn asks_rank(&self) -> bool {
         self.order == Order::Server
-            && (self.is_mixed || self.is_chunked())
+            && (self.is_mixed() || self.is_chunked())
             && self.suites.lost.is_none()
             && self.ranked.len() + 1 < self.suites.found.len()
     }
@@ -232,11 +282,33 @@ impl Choices {
         self.suites.width() > self.shape.suites(self.version)
     }
 
+    fn note_spared(&mut self, aim: Aim) {
+        if aim == Aim::Suites && self.spares_schemes() {
+            self.spared.clone_from(&self.schemes.found);
+        }
+    }
+
+    /// Whether suites may have been found out of the server's order: every scheme of some key had
+    /// been left out.
+    fn is_mixed(&self) -> bool {
+        Signer::ALL.into_iter().any(|kind| {
+            let mut known = self.schemes.found.iter().filter(|&&s| Signer::of(s) == kind);
+            let is_used = self.suites.found.iter().any(|&suite| signer(suite) == Some(kind));
+            let is_spared = self.spared.iter().any(|&s| Signer::of(s) == kind);
+            is_used && is_spared && known.all(|scheme| self.spared.contains(scheme))
+        })
+    }
+
     /// Where the server's order rules, schemes are eliminated beside the suites. Once that ends in a
-    /// refusal it is asked again with every scheme, and if a suite turns up then, the order was not
-    /// the server's.
+    /// refusal it is asked again with every scheme.
     fn spares_schemes(&self) -> bool {
-        self.order == Order::Server && !self.with_schemes && self.schemes.is_open()
+        // A server has three of each kind or more, as a rule; beyond that suites could go short.
+        let (ecdsa, others): (Vec<u16>, Vec<u16>) =
+            self.schemes.found.iter().partition(|scheme| Kinds::Ecdsa.fits(**scheme));
+        self.order == Order::Server
+            && !self.with_schemes
+            && self.schemes.is_open()
+            && ecdsa.len().max(others.len()) <= SPARED
     }
 
     fn is_ecdhe(&self, suite: u16) -> bool {
@@ -261,12 +333,15 @@ impl Choices {
         let remaining: Vec<u16> = self.suites.remaining().into_iter().take(room).collect();
         let suites = match aim {
             Aim::Whole | Aim::Bigger | Aim::Padded => whole(),
-            Aim::Reversed => reversed(self.suites.first(room)),
+            Aim::Reversed => match &self.control {
+                Some(first) => reversed(&first.suites),
+                None => whole(),
+            },
             Aim::Suites => remaining,
             Aim::Alpn => whole(),
-            Aim::Groups => self.suites.whole(room, |suite| self.is_ecdhe(suite)),
+            Aim::Groups => self.suites.whole(room, |suite| self.carries_groups(suite)),
             Aim::Ffdhe => self.found(is_dhe),
-            Aim::Schemes => self.suites.whole(room, is_signed),
+            Aim::Schemes => self.suites.whole(room, |suite| signer(suite) == self.kind_to_ask()),
             Aim::Chacha => [self.found(is_chacha), self.found(|suite| !is_chacha(suite))].concat(),
             Aim::Rank => self.found(|suite| !self.ranked.contains(&suite)),
         };
@@ -274,7 +349,9 @@ impl Choices {
             Aim::Groups => {
                 let mut remaining = self.groups.remaining();
                 remaining.sort_by_key(|&group| self.lacks_share(group));
-                first_of(remaining, self.shape.groups())
+                let curves = self.certificate_curves();
+                let room = self.shape.groups().saturating_sub(curves.len());
+                [first_of(remaining, room), curves].concat()
             }
             _ => self.groups.whole(self.shape.groups(), any),
         };
@@ -287,7 +364,11 @@ impl Choices {
         let groups = if aim == Aim::Ffdhe { ffdhe } else { [groups, ffdhe].concat() };
         let eliminates = aim == Aim::Schemes || aim == Aim::Suites && self.spares_schemes();
         let schemes = match eliminates {
-            true => first_of(self.schemes.remaining(), self.shape.schemes()),
+            true => {
+                let kind = self.kind_to_ask().filter(|_| aim == Aim::Schemes);
+                let fits = |scheme| kind.is_none_or(|kind| Signer::of(scheme) == kind);
+                first_of(self.schemes.remaining_where(fits), self.shape.schemes())
+            }
             false => self.schemes.whole(self.shape.schemes(), any),
         };
         let alpn = match aim {
@@ -336,18 +417,23 @@ impl Choices {
             self.lose_everything(&why);
             return;
         }
+        self.note_spared(aim);
         let is_news = self.record(answer);
         self.give_up_groups();
-        self.is_mixed |= aim == Aim::Suites && self.with_schemes;
         match aim {
             Aim::Whole => {
                 self.presence = Some(Presence::Offered);
                 self.first = answer.suite();
+                self.first_group = answer.group();
                 self.control = Some(spec.clone());
             }
             Aim::Reversed => {
                 let same = answer.suite() == self.first;
                 self.order = if same { Order::Server } else { Order::Client };
+                // What was known stood last: a server of its own mind takes it all the same.
+                let group = answer.group();
+                self.follows_groups =
+                    group.is_some() && self.first_group.is_some_and(|g| Some(g) != group);
             }
             Aim::Bigger => {
                 self.shape = Shape::Full;
@@ -357,6 +443,7 @@ impl Choices {
                 self.size = Size::Settled;
                 self.intolerance = Some("many_suites");
             }
+            Aim::Groups if !is_news && answer.group().is_some() => self.close_groups(spec),
             Aim::Suites | Aim::Groups | Aim::Schemes if !is_news => self.stall(aim, answer),
             Aim::Ffdhe if !is_news => self.ffdhe.exclude(spec.groups.iter().copied()),
             Aim::Chacha => self.chacha = answer.suite().map(is_chacha),
@@ -378,6 +465,15 @@ impl Choices {
         let scheme = answer.key_exchange.scheme.is_some_and(|scheme| self.schemes.find(scheme));
         let ffdhe = answer.key_exchange.ffdhe.is_some_and(|group| self.ffdhe.find(group));
         suite || group || scheme || ffdhe
+    }
+
+    /// It took a known curve, which was last on the list: it has none of the others, if it follows
+    /// the list at all.
+    fn close_groups(&mut self, spec: &HelloSpec) {
+        match self.follows_groups {
+            true => self.groups.exclude(spec.groups.iter().copied()),
+            false => self.groups.lose(&Unknown::new(Reason::NotObserved, OWN_CURVE)),
+        }
     }
 
     /// An answer that does not show what was asked: its flight was cut, or it has a form of its
@@ -407,6 +503,7 @@ impl Choices {
             self.alpn.is_alone = true;
             return;
         }
+        self.note_spared(aim);
         if aim == Aim::Suites && self.spares_schemes() && matches!(no, No::Refused { .. }) {
             self.with_schemes = true;
             return;
@@ -442,6 +539,7 @@ impl Choices {
                 let asked = asked.to_vec();
                 self.set(aim).exclude(asked);
                 self.give_up_groups();
+                self.close_unused_schemes();
             }
             (Aim::Suites | Aim::Groups | Aim::Ffdhe | Aim::Schemes, No::Lost(why)) => {
                 self.set(aim).lose(why);
@@ -456,6 +554,58 @@ impl Choices {
             Aim::Schemes => &mut self.schemes,
             _ => &mut self.suites,
         }
+    }
+
+    /// Takes up what was known of order and protocols.
+    pub(super) fn resume(&mut self, order: Vec<u16>, alpn: Vec<Vec<u8>>, closed: bool) {
+        self.first = order.first().copied();
+        self.ranked = order;
+        self.with_schemes = true;
+        for protocol in alpn {
+            self.alpn.find(protocol);
+        }
+        self.alpn.closed |= closed;
+    }
+
+    pub(in crate::probe::tls) fn is_offered(&self) -> bool {
+        self.presence == Some(Presence::Offered)
+    }
+
+    /// A hello with every suite that is not known to be there.
+    pub(in crate::probe::tls) fn complement(&self) -> HelloSpec {
+        let known = |suite: &u16| self.suites.found.contains(suite);
+        let others = self.suites.first(usize::MAX).into_iter().filter(|suite| !known(suite));
+        let suites = others.take(self.shape.suites(self.version)).collect();
+        let spec = self.spec(Aim::Whole);
+        self.build(chacha_last(suites), spec.groups, spec.schemes, Vec::new())
+    }
+
+    /// Hellos with one known member of a set each, the others whole, and what they confirm.
+    pub(in crate::probe::tls) fn known_one_by_one(&self) -> Vec<(HelloSpec, Vec<String>)> {
+        let version = self.version;
+        let whole = self.spec(Aim::Whole);
+        let with = |suites: Vec<u16>, groups: Vec<u16>, schemes: Vec<u16>| {
+            self.build(suites, groups, schemes, Vec::new())
+        };
+        let suites = self.suites.found.iter().map(|&suite| {
+            let path = format!("cipher_suites[{version}][{}]", suites::name(suite));
+            (with(vec![suite], whole.groups.clone(), whole.schemes.clone()), vec![path])
+        });
+        let with_groups = self.found(|suite| self.carries_groups(suite));
+        let takes_groups =
+            version > Version::Ssl3 && self.has_rsa_groups() && !with_groups.is_empty();
+        let groups = self.groups.found.iter().filter(|_| takes_groups).map(|&group| {
+            let path = format!("groups[{version}][{}]", names::group(group));
+            (with(with_groups.clone(), vec![group], whole.schemes.clone()), vec![path])
+        });
+        let is_12 = version == Version::Tls12;
+        let schemes = self.schemes.found.iter().filter(|_| is_12).filter_map(|&scheme| {
+            let signed = self.found(|suite| signer(suite) == Some(Signer::of(scheme)));
+            let path = format!("signature_schemes[{version}][{}]", names::scheme(scheme));
+            let spec = with(signed.clone(), whole.groups.clone(), vec![scheme]);
+            (!signed.is_empty()).then(|| (spec, vec![path]))
+        });
+        suites.chain(groups).chain(schemes).collect()
     }
 
     /// Nothing more will be asked.
@@ -494,7 +644,7 @@ impl Choices {
     }
 
     pub(in crate::probe::tls) fn has_signed(&self) -> bool {
-        self.suites.found.iter().any(|&suite| is_signed(suite))
+        self.suites.found.iter().any(|&suite| signer(suite).is_some())
     }
 }
 
@@ -508,8 +658,8 @@ impl Protocols {
     }
 }
 
-fn reversed(suites: Vec<u16>) -> Vec<u16> {
-    suites.into_iter().rev().collect()
+fn reversed(suites: &[u16]) -> Vec<u16> {
+    suites.iter().rev().copied().filter(|&suite| suite != GREASE_SUITE).collect()
 }
 
 /// OpenSSL can be told to prefer ChaCha20 if a client's first suite is of that kind, so no list of
@@ -526,6 +676,34 @@ fn first_of(mut members: Vec<u16>, count: usize) -> Vec<u16> {
     members
 }
 
+/// The kind of key that signs a key exchange.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Signer {
+    Rsa,
+    Ecdsa,
+    Dss,
+}
+
+impl Signer {
+    const ALL: [Self; 3] = [Self::Rsa, Self::Ecdsa, Self::Dss];
+
+    fn of(scheme: u16) -> Self {
+        match (Kinds::Ecdsa.fits(scheme), Kinds::Rsa.fits(scheme)) {
+            (true, _) => Self::Ecdsa,
+            (_, true) => Self::Rsa,
+            _ => Self::Dss,
+        }
+    }
+}
+
+/// Whose key signs the exchange of this suite, if any does.
+fn signer(suite: u16) -> Option<Signer> {
+    let name = suites::name(suite);
+    let kinds =
+        [("DHE_RSA_", Signer::Rsa), ("DHE_ECDSA_", Signer::Ecdsa), ("DHE_DSS_", Signer::Dss)];
+    kinds.into_iter().find(|(word, _)| name.contains(word)).map(|(_, kind)| kind)
+}
+
 fn is_chacha(suite: u16) -> bool {
     suites::name(suite).contains("CHACHA20")
 }
@@ -535,13 +713,12 @@ fn is_dhe(suite: u16) -> bool {
     name.contains("_DHE_") || name.contains("DH_anon") && !name.contains("ECDH_anon")
 }
 
-/// Whether the server signs its key exchange.
-fn is_signed(suite: u16) -> bool {
-    let name = suites::name(suite);
-    name.contains("DHE_RSA_") || name.contains("DHE_ECDSA_") || name.contains("DHE_DSS_")
-}
+/// Schemes of a kind that may be left out beside the suites.
+const SPARED: usize = 2;
 
 /// Flights that may come cut before a set is left open.
 const STALLS: u8 = 3;
+
+const OWN_CURVE: &str = "it prefers the curve of its certificate, and has no other certificate";
 
 const ANYTHING: &str = "it accepts whatever is offered, even what does not exist";

@@ -8,6 +8,7 @@
 mod choices;
 mod dimension;
 mod evidence;
+mod kept;
 mod schemes13;
 mod shape;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use shape::Shape;
 
 pub(super) use choices::{Choices, Order};
 pub(super) use dimension::Dimension;
+pub(super) use kept::Kept;
 pub(super) use schemes13::Schemes13;
 
 /// The state of an endpoint's enumeration.
@@ -143,6 +145,12 @@ impl Enumeration {
                 Some(Question { purpose: Purpose::Ask(part, open.aim), spec: open.spec.clone() })
             }
         }
+    }
+
+    /// Whether there is anything to ask.
+    pub(super) fn is_done(&mut self) -> bool {
+        self.widen();
+        self.is_stopped || (self.parts().is_empty() && self.open.is_empty())
     }
 
     /// How many questions in a row came to nothing: a reason to slow down.

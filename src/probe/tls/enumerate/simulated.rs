@@ -29,6 +29,10 @@ pub(super) struct Server {
     pub(super) most_suites: Option<usize>,
     pub(super) most_bytes: Option<usize>,
     pub(super) dislikes_empty_shares: bool,
+    /// Its ECDSA certificate's curve, which must be on offer below TLS 1.3.
+    pub(super) curve: Option<u16>,
+    /// Chooses the suite before it looks for a scheme.
+    pub(super) is_hasty: bool,
 }
 
 /// What the way does to the nth connection.
@@ -85,7 +89,12 @@ impl Server {
         if prefers {
             ranked.sort_by_key(|&suite| !chacha(suite));
         }
-        let mut suite = ranked.into_iter().find(usable);
+        let mut suite = match self.is_hasty && version == Version::Tls12 {
+            true => {
+                ranked.into_iter().find(|&s| self.group(s, spec, version).is_some()).filter(usable)
+            }
+            false => ranked.into_iter().find(usable),
+        };
         if self.takes_anything {
             suite = spec.suites.first().copied();
         }
@@ -119,6 +128,12 @@ impl Server {
         })
     }
 
+    /// Whether the groups on offer let it use this suite.
+    fn group(&self, suite: u16, spec: &HelloSpec, version: Version) -> Option<()> {
+        let schemes = super::super::names::schemes_for(version, super::super::names::Kinds::Any);
+        self.exchange(suite, &HelloSpec { schemes, ..spec.clone() }, version).map(|_| ())
+    }
+
     /// Group and scheme for a suite; `None` if it cannot be used with this hello.
     fn exchange(&self, suite: u16, spec: &HelloSpec, version: Version) -> Option<KeyExchange> {
         let name = suites::name(suite);
@@ -135,6 +150,10 @@ impl Server {
                 false => common(&self.groups, &spec.groups, &allowed),
             };
             exchange.group?;
+            let curve = self.curve.filter(|_| !is_13 && name.contains("ECDSA"));
+            if curve.is_some_and(|c| !spec.groups.is_empty() && !spec.groups.contains(&c)) {
+                return None;
+            }
         } else if name.contains("_DHE_") {
             exchange.dh_prime_bits = Some(2048);
         }
@@ -159,7 +178,7 @@ pub(super) fn enumerate(
     seed: u64,
     mut way: impl FnMut(usize) -> Way,
 ) -> (Enumeration, usize) {
-    let mut enumeration = Enumeration::new(&[b"h2", b"http/1.1", b"spdy/3"], seed);
+    let mut enumeration = Enumeration::new(&[b"h2", b"http/1.1"], seed);
     enumeration.board.tolerates_tls13 = true;
     for count in 0..MOST {
         let Some(question) = enumeration.next() else { return (enumeration, count) };

@@ -115,7 +115,8 @@ fn limits_on_hellos_are_got_round_and_named() {
             let tls12 = of(&asked, Version::Tls12);
             assert_eq!(tls12.intolerance, Some(name), "{server:?}");
             assert!(count < 180, "{count}");
-            assert!(tls12.suites.is_closed() && tls12.groups.is_closed(), "{server:?}");
+            assert!(tls12.suites.is_closed(), "{name} {own_order}: {:?}", tls12.suites.lost);
+            assert!(tls12.groups.is_closed(), "{name} {own_order}: {:?}", tls12.groups);
             assert_exact(&server, &asked);
             if own_order {
                 assert_eq!(tls12.suites_in_order(), server.suites[&Version::Tls12]);
@@ -143,12 +144,41 @@ fn a_mute_server_is_enumerated_whole() {
     for dislikes_empty_shares in [false, true] {
         let server = Server { is_mute: true, dislikes_empty_shares, ..nginx() };
         let (asked, count) = enumerate(&server, 5, open);
-        assert!(count < 150, "{count}");
+        assert!(count < 170, "{count}");
         assert_exact(&server, &asked);
         for version in [Version::Tls12, Version::Tls13] {
             assert!(of(&asked, version).suites.is_closed(), "{version}");
         }
         assert_eq!(asked.board.presence(Version::Tls11), Presence::Absent);
+    }
+}
+
+#[test]
+fn a_server_that_chooses_suites_before_schemes_hides_none() {
+    for own_order in [false, true] {
+        let server = Server { is_hasty: true, own_order, ..nginx() };
+        let (asked, _) = enumerate(&server, 1, open);
+        let tls12 = of(&asked, Version::Tls12);
+        assert_eq!(sorted(&tls12.schemes.found), sorted(&server.schemes));
+        assert!(tls12.schemes.is_closed());
+        assert_exact(&server, &asked);
+    }
+}
+
+#[test]
+fn the_curve_of_the_only_certificate_hides_no_group() {
+    for own_order in [false, true] {
+        let server = Server {
+            suites: [(Version::Tls12, vec![0xc02b, 0xc02c])].into(),
+            curve: Some(0x0017),
+            own_order,
+            groups: vec![0x0017, 0x001d, 0x0018, 0x001e],
+            ..nginx()
+        };
+        let (asked, _) = enumerate(&server, 1, open);
+        let groups = &of(&asked, Version::Tls12).groups;
+        assert!(!groups.is_closed() || groups.found.len() == 4, "{own_order}: {groups:?}");
+        assert_eq!(groups.is_closed(), !own_order);
     }
 }
 
@@ -294,10 +324,17 @@ fn servers() -> impl Strategy<Value = Server> {
     (
         (versions, subset(clear, 30), subset(suites::tls13(), 5)),
         (subset(groups, 5), subset(schemes, 8)),
-        prop::array::uniform5(any::<bool>()),
+        prop::array::uniform6(any::<bool>()),
     )
         .prop_map(|((versions, clear, tls13), (groups, schemes), flags)| {
-            let [own_order, is_mute, enforces_alpn, prefers_chacha, dislikes_empty_shares] = flags;
+            let [
+                own_order,
+                is_mute,
+                enforces_alpn,
+                prefers_chacha,
+                dislikes_empty_shares,
+                is_hasty,
+            ] = flags;
             let suites = versions.into_iter().map(|version| match version {
                 Version::Tls13 => (version, tls13.clone()),
                 _ => (version, clear.clone()),
@@ -315,6 +352,7 @@ fn servers() -> impl Strategy<Value = Server> {
                 is_mute,
                 prefers_chacha,
                 dislikes_empty_shares,
+                is_hasty,
                 ..Server::default()
             }
         })
