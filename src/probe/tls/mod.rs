@@ -87,6 +87,9 @@ pub async fn run(job: Job) -> Run {
         seed: job.seed,
     };
     let known = Known::read(job.memory.as_ref());
+    let before = known
+        .clone()
+        .filter(|known| job.is_planned() && !known.turn.is_multiple_of(BETWEEN_FEATURES));
     let seen = walk(line(job.seed), manner, known, job.now).boxed().await;
     let asked = features::Known {
         seen: &seen,
@@ -96,7 +99,15 @@ pub async fn run(job: Job) -> Run {
         intrusive: target.settings.intrusive,
         seed: !job.seed,
     };
-    let features = features::ask(&line(asked.seed), asked).boxed().await;
+    let leaf = seen.handshake.served.certificates.first();
+    let same = before.filter(|before| !seen.is_anew && before.saw(leaf));
+    let features = same
+        .and_then(|before| before.features)
+        .filter(|features| features.tried.is_some() == target.settings.intrusive);
+    let features = match features {
+        Some(features) => features,
+        None => features::ask(&line(asked.seed), asked).boxed().await,
+    };
     let connections = job.dialer.connections();
     let frame = Frame {
         name: &name,
@@ -117,8 +128,15 @@ pub async fn run(job: Job) -> Run {
         duration: started.elapsed(),
         connections,
     };
-    Run { observations: vec![observation], memory: seen.memory }
+    let memory = seen.leaves.and_then(|mut known| {
+        known.features = Some(features);
+        known.write()
+    });
+    Run { observations: vec![observation], memory }
 }
+
+/// Ticks from one time that all features are asked for to the next, where nothing else changes.
+const BETWEEN_FEATURES: u32 = 16;
 
 /// Hellos under way at once; the budget may well allow fewer.
 const AT_ONCE: usize = 4;

@@ -12,7 +12,6 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep};
 
-use crate::probe::Memory;
 use crate::probe::trust::Served;
 use crate::sample::{Reason, Unknown};
 
@@ -44,8 +43,10 @@ pub(super) struct Seen {
     pub(super) stopped: Option<Unknown>,
     /// When each fact was confirmed last, in Unix seconds.
     pub(super) confirmed: BTreeMap<String, i64>,
+    /// Whether everything was asked for, rather than what a tick asks.
+    pub(super) is_anew: bool,
     /// What to remember.
-    pub(super) memory: Option<Memory>,
+    pub(super) leaves: Option<Known>,
 }
 
 /// How a walk goes about it.
@@ -78,7 +79,8 @@ pub(super) async fn walk(
         upgrade: None,
         stopped: None,
         confirmed: BTreeMap::new(),
-        memory: None,
+        is_anew: known.is_none(),
+        leaves: None,
     };
     let mut walk = Walk { line, manner, seen };
     let is_there = match &known {
@@ -94,7 +96,7 @@ pub(super) async fn walk(
     if seen.stopped.is_none() && seen.board.is_any_offered() {
         sentinel::confirm_all(&mut seen, now);
         let turn = known.map_or(0, |known| known.turn.wrapping_add(1));
-        seen.memory = Known::of(&seen, seen.confirmed.clone(), turn).write();
+        seen.leaves = Some(Known::of(&seen, seen.confirmed.clone(), turn));
     }
     seen
 }
@@ -180,6 +182,7 @@ impl Walk<'_> {
     }
 
     fn begin_anew(&mut self) {
+        self.seen.is_anew = true;
         self.seen.sets = Enumeration::new(self.manner.protocols, self.manner.seed);
         self.tell_of_handshake();
     }

@@ -15,7 +15,7 @@ use super::super::wire::Version;
 use super::{Fact, Known};
 
 /// All at once; where one is used, each alone.
-pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Fact<Vec<&'static str>> {
+pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Fact<Vec<String>> {
     known.any_of(&[Version::Tls13])?;
     if !is_used(line, known, &ALL).await? {
         return Ok(Vec::new());
@@ -23,7 +23,7 @@ pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Fact<Vec<&'static 
     let mut used = Vec::new();
     for (algorithm, name) in ALL.iter().zip(NAMES) {
         if is_used(line, known, &[*algorithm]).await? {
-            used.push(name);
+            used.push(name.to_owned());
         }
     }
     Ok(used)

@@ -13,6 +13,7 @@ mod tolerance;
 use std::collections::BTreeMap;
 
 use futures_util::FutureExt;
+use serde::{Deserialize, Serialize};
 
 use crate::sample::{Reason, Unknown};
 use crate::target::StartTls;
@@ -42,14 +43,14 @@ pub(super) struct Known<'a> {
 }
 
 /// What the questions brought; `None` where there was no question.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Features {
     /// The algorithms of RFC 8879 that certificates come compressed with.
-    pub(super) certificate_compression: Option<Fact<Vec<&'static str>>>,
+    pub(super) certificate_compression: Option<Fact<Vec<String>>>,
     pub(super) encrypt_then_mac: Option<Fact<bool>>,
     pub(super) fallback_scsv: Option<Fact<bool>>,
     /// What turns the peer away, and what might.
-    pub(super) intolerances: Option<BTreeMap<&'static str, Fact<bool>>>,
+    pub(super) intolerances: Option<BTreeMap<String, Fact<bool>>>,
     pub(super) nameless: Option<Fact<Nameless>>,
     /// Whether a session is taken up again, by version.
     pub(super) resumption: BTreeMap<Version, Fact<bool>>,

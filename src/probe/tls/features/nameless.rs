@@ -2,6 +2,7 @@
 
 use crate::probe::trust::certificate::fingerprint;
 use crate::sample::Reason;
+use serde::{Deserialize, Serialize};
 
 use super::super::client::Client;
 use super::super::handshake::{Failure, Handshake, Offer, shake_as};
@@ -13,7 +14,7 @@ use super::evidence::{Reception, receive};
 use super::{Fact, Known};
 
 /// The answer to a hello without a name.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(in crate::probe::tls) struct Nameless {
     pub(super) accepted: bool,
     /// The alert that refused it.

@@ -14,12 +14,12 @@ use super::evidence::{Reception, receive};
 use super::{Fact, Known};
 
 /// Asks by one hello that is nearly everything at once; if that is not answered, by each alone.
-pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> BTreeMap<&'static str, Fact<bool>> {
+pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> BTreeMap<String, Fact<bool>> {
     let mut found = BTreeMap::new();
     if let Presence::Unknown(Unknown { reason: Reason::Intolerant, .. }) =
         known.seen.board.presence(Version::Tls13)
     {
-        found.insert("tls13_hello", Ok(true));
+        found.insert("tls13_hello".to_owned(), Ok(true));
     }
     let plain = plain(known);
     let mut all = plain.clone();
@@ -27,10 +27,10 @@ pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> BTreeMap<&'static 
         twist(&mut all);
     }
     if line.ask(&all).await.answer().is_some() {
-        found.extend(TOGETHER.iter().map(|(name, _)| (*name, Ok(false))));
+        found.extend(TOGETHER.iter().map(|(name, _)| ((*name).to_owned(), Ok(false))));
     }
     for (name, twist) in TOGETHER.iter().chain([&SPLIT]) {
-        if found.contains_key(name) {
+        if found.contains_key(*name) {
             continue;
         }
         let mut twisted = plain.clone();
@@ -42,7 +42,7 @@ pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> BTreeMap<&'static 
             Reception::Refused(_) | Reception::Ignored => Ok(true),
             Reception::Unsure(why) => Err(why),
         };
-        found.insert(*name, fact);
+        found.insert((*name).to_owned(), fact);
     }
     found
 }

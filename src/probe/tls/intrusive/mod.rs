@@ -8,6 +8,8 @@ mod ticketbleed;
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::sample::{Reason, Unknown};
 
 use super::features::{Fact, Known};
@@ -18,10 +20,10 @@ use super::suites::Breadth;
 use super::wire::Version;
 
 /// What trying showed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(super) struct Tried {
     /// heartbleed, ccs_injection, ticketbleed and robot.
-    pub(super) vulnerabilities: BTreeMap<&'static str, Fact<bool>>,
+    pub(super) vulnerabilities: BTreeMap<String, Fact<bool>>,
     /// Whether a client may renegotiate.
     pub(super) renegotiation: Option<Fact<bool>>,
 }
@@ -30,7 +32,7 @@ pub(super) struct Tried {
 pub(super) async fn try_all(line: &Line<'_>, known: Known<'_>) -> Tried {
     let mut rng = fastrand::Rng::with_seed(known.seed);
     let mut tried = Tried::default();
-    let mut note = |name, fact| tried.vulnerabilities.insert(name, fact);
+    let mut note = |name: &str, fact| tried.vulnerabilities.insert(name.to_owned(), fact);
     note("heartbleed", heartbleed::ask(line, known, &mut rng).await);
     note("ccs_injection", ccs::ask(line, known, &mut rng).await);
     note("ticketbleed", ticketbleed::ask(line, known, &mut rng).await);

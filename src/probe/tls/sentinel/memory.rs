@@ -11,6 +11,7 @@ use crate::probe::Memory;
 use crate::probe::trust::Served;
 
 use super::super::enumerate::{Enumeration, Kept};
+use super::super::features::Features;
 use super::super::messages::{KeyExchange, ServerHello};
 use super::super::outcome::Answer;
 use super::super::walk::Seen;
@@ -27,6 +28,8 @@ pub(in crate::probe::tls) struct Known {
     pub(in crate::probe::tls) confirmed: BTreeMap<String, i64>,
     /// Ticks so far.
     pub(in crate::probe::tls) turn: u32,
+    /// What else it can do, by the last time that this was asked.
+    pub(in crate::probe::tls) features: Option<Features>,
     /// The leaf that a current client saw.
     leaf: Option<String>,
 }
@@ -79,6 +82,7 @@ impl Known {
             chains: chains.collect(),
             confirmed,
             turn,
+            features: None,
             leaf: real.first().map(text),
         }
     }
@@ -91,9 +95,14 @@ impl Known {
         asked
     }
 
+    /// Whether a current client saw this leaf.
+    pub(in crate::probe::tls) fn saw(&self, leaf: Option<&Vec<u8>>) -> bool {
+        leaf.map(|der| STANDARD_NO_PAD.encode(der)) == self.leaf
+    }
+
     /// The other chains, if a current client still sees the leaf that it saw beside them.
     pub(in crate::probe::tls) fn chains_beside(&self, leaf: Option<&Vec<u8>>) -> Vec<Served> {
-        if leaf.map(|der| STANDARD_NO_PAD.encode(der)) != self.leaf {
+        if !self.saw(leaf) {
             return Vec::new();
         }
         let decode = |text: &String| STANDARD_NO_PAD.decode(text).ok();
