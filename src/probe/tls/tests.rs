@@ -1,5 +1,6 @@
 //! The probe against real `openssl s_server`s and against peers that misbehave.
 
+mod enumerated;
 mod peers;
 mod pki;
 mod real;
@@ -13,7 +14,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::probe::dial::{Dialer, Unbounded};
-use crate::probe::{Job, Run};
+use crate::probe::{Job, Memory, Run};
 use crate::sample::{Measurements, Outcome, Unknown};
 use crate::target::{Endpoint, Point, ProbeKind, Settings, Target, TextFile};
 
@@ -23,11 +24,18 @@ struct Ask {
     server_name: Option<&'static str>,
     ca: Option<String>,
     budget: Duration,
+    memory: Option<Memory>,
 }
 
 impl Default for Ask {
     fn default() -> Self {
-        Self { scheme: "", server_name: Some("a.test"), ca: None, budget: Duration::from_secs(10) }
+        Self {
+            scheme: "",
+            server_name: Some("a.test"),
+            ca: None,
+            budget: Duration::from_secs(10),
+            memory: None,
+        }
     }
 }
 
@@ -42,7 +50,8 @@ impl Ask {
         let address = Some(Ipv4Addr::LOCALHOST.into());
         let point = Point { target: Arc::new(target), probe: ProbeKind::Tls, address };
         let dialer = Dialer::new(Unbounded::outside(), settings, ProbeKind::Tls, self.budget);
-        super::run(Job { point, memory: None, now: now(), seed: 7, dialer, glimpses: false }).await
+        super::run(Job { point, memory: self.memory, now: now(), seed: 7, dialer, glimpses: false })
+            .await
     }
 
     async fn measure(self, port: u16) -> Measurements {

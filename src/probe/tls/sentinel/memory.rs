@@ -29,6 +29,8 @@ pub(in crate::probe::tls) struct Known {
     pub(in crate::probe::tls) turn: u32,
     /// The leaf that a current client saw.
     leaf: Option<String>,
+    /// The version that it came to.
+    negotiated: Option<u16>,
 }
 
 /// An answer's hello, without what is large.
@@ -80,6 +82,7 @@ impl Known {
             confirmed,
             turn,
             leaf: real.first().map(text),
+            negotiated: seen.handshake.version.map(Version::code),
         }
     }
 
@@ -89,6 +92,11 @@ impl Known {
         asked.board.answers = self.answers.iter().filter_map(Brief::restore).collect();
         asked.board.remembered = asked.board.answers.len();
         asked
+    }
+
+    /// Whether a current client comes to something older than it did.
+    pub(in crate::probe::tls) fn is_newer_than(&self, negotiated: Option<Version>) -> bool {
+        negotiated.is_some_and(|version| self.negotiated > Some(version.code()))
     }
 
     /// The other chains, if a current client still sees the leaf that it saw beside them.
