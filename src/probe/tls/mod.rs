@@ -1,15 +1,17 @@
-//! The tls probe: versions by hellos of our own, the rest by one real handshake.
+//! The tls probe: hellos of our own for all that is offered, a real handshake for the certificate.
 //!
-//! `walk` asks, one connection at a time, over a `line`; hellos (`hello`) and answers
-//! (`reader`, `messages`) are coded here, since no library speaks SSLv2 to TLS 1.1 any more.
-//! Every hello comes to an `outcome`, and the `board` decides what is offered, absent or
-//! unknown. `handshake` is rustls with a witness that accepts and remembers. `report` turns what
-//! was seen into measurements, its `certificates` judged by `probe/trust` at the job's time;
-//! `grade` and `vulnerabilities` follow from those.
+//! `walk` asks over a `line`; hellos (`hello`) and answers (`reader`, `messages`) are coded here,
+//! since no library speaks SSLv2 to TLS 1.1 any more. Every hello comes to an `outcome`. `enumerate`
+//! decides, without I/O, what to ask and what the outcomes show; the `board` holds the versions.
+//! What is known is remembered, and `sentinel` watches it with a few hellos a sample.
+//! `handshake` is rustls with a witness that accepts and remembers. `report` and `sets` turn what
+//! was seen into measurements, its `certificates` judged by `probe/trust` at the job's time; `configurations`
+//! tells unlike servers apart; `grade` and `vulnerabilities` follow from those.
 //!
 //! `features` asks what else the peer can do, `intrusive`, with leave, which known faults it has: by
 //! hellos, by a `client` of rustls', and by `session`, a TLS 1.2 client for what no library asks.
-//! Connections are opened by `line` alone; `client` and `session::wire` speak on them.
+//! Connections are opened by `line` alone; `walk`, `handshake`, `client` and `session::wire` speak on
+//! them.
 //! A `glimpse` is what the handshake of another probe tells of all this.
 
 mod board;

@@ -1,5 +1,6 @@
 //! The probe against real `openssl s_server`s and against peers that misbehave.
 
+mod enumerated;
 mod features;
 mod intrusive;
 mod peers;
@@ -16,7 +17,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::probe::dial::{Dialer, Unbounded};
-use crate::probe::{Job, Run};
+use crate::probe::{Job, Memory, Run};
 use crate::sample::{Measurements, Outcome, Unknown};
 use crate::target::{Endpoint, Point, ProbeKind, Settings, Target, TextFile};
 
@@ -27,6 +28,7 @@ struct Ask {
     ca: Option<String>,
     budget: Duration,
     intrusive: bool,
+    memory: Option<Memory>,
 }
 
 impl Default for Ask {
@@ -37,6 +39,7 @@ impl Default for Ask {
             ca: None,
             budget: Duration::from_secs(10),
             intrusive: false,
+            memory: None,
         }
     }
 }
@@ -56,7 +59,7 @@ impl Ask {
         let dialer = Dialer::new(Unbounded::outside(), settings, ProbeKind::Tls, self.budget);
         super::run(Job {
             point,
-            memory: None,
+            memory: self.memory,
             now: now(),
             seed: 7,
             cause: crate::sample::Cause::Scheduled,

@@ -158,6 +158,10 @@ impl Walk<'_> {
                     self.seen.stopped = Some(Reason::Timeout.into());
                     return None;
                 }
+                if known.is_newer_than(self.seen.handshake.version) {
+                    self.begin_anew();
+                    break;
+                }
                 let leaf = self.seen.handshake.served.certificates.first();
                 let beside = known.chains_beside(leaf);
                 self.seen.chains.extend(beside);
@@ -172,7 +176,6 @@ impl Walk<'_> {
                 }
                 Verdict::Silent => {}
                 Verdict::Breached => {
-                    self.seen.confirmed.clear();
                     self.begin_anew();
                     break;
                 }
@@ -183,6 +186,7 @@ impl Walk<'_> {
 
     fn begin_anew(&mut self) {
         self.seen.is_anew = true;
+        self.seen.confirmed.clear();
         self.seen.sets = Enumeration::new(self.manner.protocols, self.manner.seed);
         self.tell_of_handshake();
     }

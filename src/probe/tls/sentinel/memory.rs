@@ -32,6 +32,8 @@ pub(in crate::probe::tls) struct Known {
     pub(in crate::probe::tls) features: Option<Features>,
     /// The leaf that a current client saw.
     leaf: Option<String>,
+    /// The version that it came to.
+    negotiated: Option<u16>,
 }
 
 /// An answer's hello, without what is large.
@@ -84,6 +86,7 @@ impl Known {
             turn,
             features: None,
             leaf: real.first().map(text),
+            negotiated: seen.handshake.version.map(Version::code),
         }
     }
 
@@ -98,6 +101,11 @@ impl Known {
     /// Whether a current client saw this leaf.
     pub(in crate::probe::tls) fn saw(&self, leaf: Option<&Vec<u8>>) -> bool {
         leaf.map(|der| STANDARD_NO_PAD.encode(der)) == self.leaf
+    }
+
+    /// Whether a current client comes to something older than it did.
+    pub(in crate::probe::tls) fn is_newer_than(&self, negotiated: Option<Version>) -> bool {
+        negotiated.is_some_and(|version| self.negotiated > Some(version.code()))
     }
 
     /// The other chains, if a current client still sees the leaf that it saw beside them.
