@@ -102,7 +102,7 @@ pub fn nginx(folder: &Path, port: u16) -> Process {
     std::fs::write(folder.join("nginx.conf"), config).expect("a config");
     let mut command = Command::new("/usr/sbin/nginx");
     command.arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(folder);
-    command.args(["-e", "nginx-error.log", "-g", "daemon off;"]);
+    command.args(["-e", "nginx-error.log", "-g", "daemon off; master_process off;"]);
     let process = Process::start("nginx", &mut command, folder);
     let begun = Instant::now();
     let address = ([127, 0, 0, 1], port).into();
