@@ -256,6 +256,7 @@ fn a_whole_host_is_scanned_in_a_moment_and_every_port_stands_in_one_list() {
         "--allow-network=127.0.0.0/8",
         "--probe=ports",
         "--ports=1-65535",
+        "--rate=1000000",
         "--format=json",
     ]);
     let took = begun.elapsed();
@@ -267,6 +268,20 @@ fn a_whole_host_is_scanned_in_a_moment_and_every_port_stands_in_one_list() {
     }
     // Unoptimised, and beside other tests.
     assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
+#[test]
+fn a_check_begins_a_thousand_connections_a_second_unless_told_otherwise() {
+    let took = |more: &[&str]| {
+        let args = [&["127.0.0.97", "--probe=ports", "--ports=1-4000"], more].concat();
+        let (_, report) = check_json(&args);
+        report["samples"][0]["duration_seconds"].as_f64().expect("seconds")
+    };
+    // A bucket holds a second's worth to begin with.
+    let paced = took(&[]);
+    assert!((2.5..20.0).contains(&paced), "{paced} s");
+    let lifted = took(&["--rate=1000000"]);
+    assert!(lifted < 2.0, "{lifted} s");
 }
 
 /// One connection as the server saw it.
