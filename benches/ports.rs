@@ -42,7 +42,7 @@ fn main() {
 fn scan() -> (Value, u64) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_secchi"))
         .args(["check", HOME, "--allow-network", "127.0.0.0/8", "--probe", "ports"])
-        .args(["--ports", "1-65535", "--format", "json"])
+        .args(["--ports", "1-65535", "--rate", "1000000", "--format", "json"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("the binary");

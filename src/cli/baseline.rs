@@ -35,19 +35,21 @@ pub(super) struct Accept {
     /// The target
     #[arg(long, value_name = "T")]
     target: String,
-    /// The probe; only dns learns a baseline
+    /// The probe: dns (by default), or ports, of which the open ones are accepted
     #[arg(long, value_name = "PROBE")]
     probe: Option<ProbeKind>,
-    /// Only this record; every one that departs if it is left out
-    #[arg(long, value_name = "NAME", requires = "type")]
+    /// Only this record, with --type; every one that departs if it is left out. Of ports only this
+    /// address, with --value
+    #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The record's type
     #[arg(long = "type", id = "type", value_name = "TYPE", requires = "name")]
     kind: Option<String>,
-    /// A value of the record's whole set, in place of what is shown; repeatable
+    /// A value of the record's whole set, or an open port such as 22/tcp, in place of what is shown;
+    /// repeatable
     #[arg(long, value_name = "VALUE", requires = "name")]
     value: Vec<String>,
-    /// Accept that the record is absent
+    /// Accept that the record is absent, or that no port is open
     #[arg(long, requires = "name", conflicts_with = "value")]
     absent: bool,
     /// Why
@@ -79,9 +81,10 @@ fn show(args: &Show) -> anyhow::Result<ExitCode> {
 fn accept(args: Accept) -> anyhow::Result<ExitCode> {
     let Accept { target, probe, name, kind, value, absent, reason, api } = args;
     let mut body = json!({ "target": target, "probe": probe, "reason": reason });
-    if let (Some(name), Some(kind)) = (name, kind) {
-        body["name"] = json!(name);
-        body["type"] = json!(kind);
+    for (key, text) in [("name", name), ("type", kind)] {
+        if let Some(text) = text {
+            body[key] = json!(text);
+        }
     }
     if absent || !value.is_empty() {
         body["values"] = json!(value);
@@ -105,6 +108,11 @@ fn write_baseline(out: &mut impl Write, baseline: &Value) -> std::io::Result<()>
         write_records(out, "  ", &event["value"]["records"])?;
     }
     for item in baseline["departures"].as_array().into_iter().flatten() {
+        if item["port"].is_string() {
+            let (address, port) = (text(item, "address"), text(item, "port"));
+            writeln!(out, "  unexpected {address} {port}: {}", text(item, "service"))?;
+            continue;
+        }
         writeln!(
             out,
             "  {} {} {} at {}: expected {}, seen {}",
@@ -123,7 +131,9 @@ fn write_records(out: &mut impl Write, word: &str, records: &Value) -> std::io::
     for (record, values) in records.as_object().into_iter().flatten() {
         let values: Vec<_> = values.as_array().into_iter().flatten().collect();
         let values = values.iter().filter_map(|value| value.as_str()).collect::<Vec<_>>();
-        let values = if values.is_empty() { "absent".to_owned() } else { values.join(", ") };
+        // A record is a name and a type, an address one word.
+        let nothing = if record.contains(' ') { "absent" } else { "no open port" };
+        let values = if values.is_empty() { nothing.to_owned() } else { values.join(", ") };
         writeln!(out, "{word} {}: {}", clean(record, 300), clean(&values, 1000))?;
     }
     Ok(())

@@ -134,8 +134,8 @@ impl<'a> Fit<'a> {
 
 /// Connections a second of one probe, at one address.
 fn hertz(target: &TargetConfig, probe: ProbeKind, may_scan: bool) -> f64 {
-    let contacts = target.target.contacts(probe, may_scan);
-    target.plan.samples_per_hour() / 3_600.0 * f64::from(contacts)
+    let an_hour = target.plan.samples_per_hour();
+    an_hour / 3_600.0 * target.target.contacts_by_plan(probe, may_scan, an_hour)
 }
 
 impl Level<'_> {

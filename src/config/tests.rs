@@ -177,6 +177,20 @@ error: unknown key `lisen`
     assert_eq!(rendered, expected);
 }
 
+#[test]
+fn a_network_is_a_target_of_ports_for_each_of_its_addresses() {
+    let text = "scope: {networks: [10.0.0.0/8]}\n\
+        targets: [{target: 10.1.0.0/29, probes: [ports], pins: {10.1.0.0/16: {ports: {exact: 22}}}}]\n";
+    let config = read(text).expect("a good config");
+    let names: Vec<_> = config.targets.iter().map(|target| &*target.target.name).collect();
+    let hosts: Vec<_> = (1..7).map(|last| format!("10.1.0.{last}")).collect();
+    assert_eq!(names, hosts);
+    assert!(config.targets.iter().all(|target| !target.target.settings.pins.is_empty()));
+    let out = "scope: {networks: [10.0.0.0/8]}\n\
+        targets: [{target: 192.0.2.0/28, probes: [ports]}]\n";
+    assert_eq!(mistakes(out).len(), 1, "{:?}", mistakes(out));
+}
+
 /// One mistake a line: the text, and what the message must say.
 #[test]
 fn each_mistake_has_its_own_message() {
@@ -184,6 +198,9 @@ fn each_mistake_has_its_own_message() {
     for (text, says) in [
         ("targets: [{target: \"ftp://x.a.test\"}]", "unknown scheme `ftp`"),
         ("targets: [{target: 192.0.2.1}]", "target out of scope: 192.0.2.1 is for documentation"),
+        ("targets: [{target: 10.1.0.0/28}]", "a network is a target of ports alone"),
+        ("targets: [{target: 10.1.0.0/16, probes: [ports]}]", "more than 1024 addresses"),
+        ("targets: [{target: 192.0.2.0/28, probes: [ports]}]", "target out of scope: 192.0.2.1"),
         ("targets: [{target: x.a.test, probes: [htp]}]", "`htp` is none of tls, http"),
         ("targets: [{target: \"starttls+smtp://x.a.test\", probes: [http]}]", "cannot sample"),
         ("targets: [{probes: [tls]}]", "`target` is missing here"),

@@ -1,10 +1,11 @@
-//! The learnt baseline of a dns target: what it is held to, what departs from it, and what a person
-//! accepts of that.
+//! The baselines of a target, and that of its names and records in particular: what it is held to,
+//! what departs from it, and what a person accepts of that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::accepted_ports;
 use super::commands::failed;
 use crate::ledger::{self, Ledger, View};
 use crate::probe::{Memory, dns};
@@ -25,27 +26,38 @@ pub(super) struct Accepted {
     pub(super) memory: ledger::Memory,
 }
 
-/// What was accepted, what departs from the baseline now, and the values that came since it closed.
+/// Of each probe that learns: what was accepted, what departs from the baseline now, and what waits to
+/// be accepted.
 pub(super) fn show(ledger: &Ledger, target: &str) -> Result<Value, Refusal> {
+    let shown = [show_dns(ledger, target)?, accepted_ports::show(ledger, target)?];
+    let shown: Vec<Value> = shown.into_iter().flatten().collect();
+    if shown.is_empty() {
+        return Err(Refusal::NotFound(format!("no dns or ports sample of `{target}` is known")));
+    }
+    Ok(Value::Array(shown))
+}
+
+/// The values pending are those that came since the baseline closed.
+fn show_dns(ledger: &Ledger, target: &str) -> Result<Option<Value>, Refusal> {
     let accepted = ledger.baseline(target, ProbeKind::Dns, None).map_err(failed)?;
-    let sample = latest(ledger, target)?;
+    let sample = latest(ledger, target, ProbeKind::Dns)?;
     let departures = sample.as_ref().map(|sample| sample["drift"].clone());
     if accepted.is_none() && departures.is_none() {
-        return Err(Refusal::NotFound(format!("no dns sample of `{target}` is known")));
+        return Ok(None);
     }
-    Ok(json!({
+    Ok(Some(json!({
         "target": target,
         "probe": ProbeKind::Dns,
         "accepted": accepted,
         "departures": departures.unwrap_or_default(),
-        "pending": dns::pending(memory(ledger, target)?.as_ref()),
-    }))
+        "pending": dns::pending(memory(ledger, target, ProbeKind::Dns)?.as_ref()),
+    })))
 }
 
 /// Works out the memory that holds what is accepted: the values that are named, else whatever the
 /// last sample showed of each record that departs.
 pub(super) fn accept(ledger: &Ledger, new: &NewBaseline) -> Result<Accepted, Refusal> {
-    let sample = latest(ledger, &new.target)?.ok_or_else(|| {
+    let sample = latest(ledger, &new.target, ProbeKind::Dns)?.ok_or_else(|| {
         Refusal::NotFound(format!("no dns sample of `{}` has measured anything yet", new.target))
     })?;
     let records = match (&new.name, &new.kind, &new.values) {
@@ -70,7 +82,7 @@ pub(super) fn accept(ledger: &Ledger, new: &NewBaseline) -> Result<Accepted, Ref
             new.target
         )));
     }
-    let mut kept = memory(ledger, &new.target)?;
+    let mut kept = memory(ledger, &new.target, ProbeKind::Dns)?;
     for (key, values) in &records {
         if let Some((name, kind)) = key.split_once(' ') {
             kept = Some(dns::accept(kept.as_ref(), name, kind, values));
@@ -140,14 +152,23 @@ fn values(answer: &Value) -> Option<BTreeSet<String>> {
 }
 
 /// The measurements of the latest sample that has any.
-fn latest(ledger: &Ledger, target: &str) -> Result<Option<Value>, Refusal> {
-    let samples = ledger.samples(target, Some(ProbeKind::Dns), None, LOOKED_AT).map_err(failed)?;
+pub(super) fn latest(
+    ledger: &Ledger,
+    target: &str,
+    probe: ProbeKind,
+) -> Result<Option<Value>, Refusal> {
+    let samples = ledger.samples(target, Some(probe), None, LOOKED_AT).map_err(failed)?;
     let mut measured = samples.into_iter().map(|mut row| row.sample["measurements"].take());
-    Ok(measured.find(|measurements| measurements["records"].is_object()))
+    let told = |sample: &Value| sample["records"].is_object() || sample["addresses"].is_array();
+    Ok(measured.find(told))
 }
 
-fn memory(ledger: &Ledger, target: &str) -> Result<Option<Memory>, Refusal> {
-    let point = PointKey::new(target, ProbeKind::Dns, None);
+pub(super) fn memory(
+    ledger: &Ledger,
+    target: &str,
+    probe: ProbeKind,
+) -> Result<Option<Memory>, Refusal> {
+    let point = PointKey::new(target, probe, None);
     let memory = ledger.memory(point).map_err(failed)?;
     Ok(memory.map(|memory| Memory { version: memory.version, bytes: memory.bytes }))
 }

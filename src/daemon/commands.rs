@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::baseline;
 use super::reload::{Reloader, Running};
+use super::{accepted_ports, baseline};
 use crate::finding::Exception;
 use crate::ledger::{Event, Ledger, LedgerError, TargetRow, View};
 use crate::sample::Cause;
@@ -169,12 +169,15 @@ impl Commands {
     /// with the record of who said so.
     async fn accept_baseline(&self, actor: String, new: NewBaseline) -> Result<Value, Refusal> {
         let probe = new.probe.unwrap_or(ProbeKind::Dns);
-        if probe != ProbeKind::Dns {
-            return Err(Refusal::Invalid(format!(
-                "only dns learns a baseline; what {probe} expects is set by rules and pins"
-            )));
-        }
-        let accepted = baseline::accept(&self.ledger, &new)?;
+        let accepted = match probe {
+            ProbeKind::Dns => baseline::accept(&self.ledger, &new)?,
+            ProbeKind::Ports => accepted_ports::accept(&self.ledger, &new)?,
+            ProbeKind::Tls | ProbeKind::Http => {
+                return Err(Refusal::Invalid(format!(
+                    "only dns and ports have a baseline; what {probe} expects is set by rules and pins"
+                )));
+            }
+        };
         let at = self.clock.now();
         let stored = json!({
             "actor": actor,

@@ -1,5 +1,6 @@
 //! The daemon: start-up, wiring, reload, shutdown. [`run`] reads as the life of the process.
 
+mod accepted_ports;
 mod baseline;
 mod commands;
 mod digest;

@@ -20,6 +20,16 @@ impl Target {
         }
     }
 
+    /// The same of a sample by a plan with so many samples an hour, on average: where ports may be
+    /// scanned and none are listed, it asks those whose turn it is.
+    pub fn contacts_by_plan(&self, probe: ProbeKind, may_scan: bool, samples_per_hour: f64) -> f64 {
+        let drips = probe == ProbeKind::Ports && may_scan && self.settings.ports.is_none();
+        if !drips || samples_per_hour <= 0.0 {
+            return f64::from(self.contacts(probe, may_scan));
+        }
+        drip(3_600.0 / samples_per_hour) + f64::from(CANARIES)
+    }
+
     fn ports(&self, may_scan: bool) -> u32 {
         let listed = self.settings.ports.as_ref().map(super::PortSet::count);
         match may_scan {
@@ -27,6 +37,17 @@ impl Target {
             false => 1,
         }
     }
+}
+
+/// Ports that are due after so many seconds. A tier goes round once in its window less a block, or less
+/// this wait where that is longer.
+fn drip(interval: f64) -> f64 {
+    let due = |(ports, window): &(u16, u32)| {
+        let (ports, window) = (f64::from(*ports), f64::from(*window));
+        let pass = window - interval.max(window / f64::from(DRIP_BLOCKS));
+        if pass > 0.0 { (ports * interval / pass).min(ports) } else { ports }
+    };
+    DRIP_TIERS.iter().map(due).sum()
 }
 
 /// A request a scheme; where http leads to https, the second is the first of the other. What has its
@@ -49,6 +70,12 @@ const DNS_NAME: u32 = 25;
 const DNS_SERVER: u32 = 4;
 /// Ports that the probe asks of a target that names none.
 pub const DEFAULT_PORTS: u32 = 212;
+/// Ports of services that should face nobody.
+const RISKY: u16 = 180;
+/// The ports of each tier of the drip, and the seconds within which each of them is looked at.
+pub const DRIP_TIERS: [(u16, u32); 3] = [(RISKY, 300), (1_000, 3_600), (65_535, 86_400)];
+/// A tier's parts.
+pub const DRIP_BLOCKS: u32 = 24;
 /// Ports that nobody has, to know a host that answers everywhere.
 const CANARIES: u32 = 8;
 
@@ -80,7 +107,22 @@ mod tests {
         assert_eq!(scanned.contacts(ProbeKind::Ports, true), DEFAULT_PORTS + CANARIES);
         assert_eq!(scanned.contacts(ProbeKind::Ports, false), 1);
         let ports = Some("1-65535".parse().expect("ports"));
+        // Every five minutes all dangerous ports, a twelfth of the common and a 288th of all.
+        let by_plan = |target: &Target, an_hour| {
+            target.contacts_by_plan(ProbeKind::Ports, true, an_hour).round() as u32
+        };
+        let [dangerous, common, all] = [u32::from(RISKY), 91, 237];
+        assert_eq!(by_plan(&scanned, 12.0), dangerous + common + all + CANARIES);
+        assert_eq!(by_plan(&scanned, 0.001), dangerous + 1_000 + 65_535 + CANARIES);
+        // However often it looks, a port is asked no oftener than its window says.
+        let an_hour = |samples: f64| {
+            samples
+                * (scanned.contacts_by_plan(ProbeKind::Ports, true, samples) - f64::from(CANARIES))
+        };
+        assert!((an_hour(3_600.0) / an_hour(36_000.0) - 1.0).abs() < 0.01);
+        assert!((scanned.contacts_by_plan(ProbeKind::Ports, false, 12.0) - 1.0).abs() < 1e-9);
         scanned.settings = Arc::new(Settings { ports, ..Settings::default() });
         assert_eq!(scanned.contacts(ProbeKind::Ports, true), 65_543);
+        assert_eq!(by_plan(&scanned, 12.0), 65_543);
     }
 }

@@ -2,14 +2,16 @@
 
 mod cost;
 mod endpoint;
+mod network;
 mod pins;
 mod point;
 mod ports;
 mod settings;
 mod units;
 
-pub use cost::DEFAULT_PORTS;
+pub use cost::{DEFAULT_PORTS, DRIP_BLOCKS, DRIP_TIERS};
 pub use endpoint::{Endpoint, EndpointError, Host, Scheme, StartTls};
+pub use network::{NetworkError, of_network};
 pub use pins::{Expectation, PinError, PinType, Pins};
 pub use point::{Labels, Point, PointKey, ProbeKind, Target, chooses};
 pub use ports::{PortSet, PortSetError, Transport};

@@ -205,8 +205,8 @@ pub(super) async fn baselines(State(site): State<Arc<Site>>, asked: Asked<Params
         return list(&site, asked, Records::Baselines, "baselines").await;
     };
     let target = target.to_owned();
-    let one = site.ask(PATIENCE, |reply| Command::Baseline { target, reply }).await?;
-    Ok(Json(json!({ "baselines": [one], "next": null })))
+    let shown = site.ask(PATIENCE, |reply| Command::Baseline { target, reply }).await?;
+    Ok(Json(json!({ "baselines": shown, "next": null })))
 }
 
 pub(super) async fn deployments(State(site): State<Arc<Site>>, asked: Asked<Params>) -> Answer {

@@ -37,7 +37,7 @@ pub enum Command {
         /// The answer.
         reply: Reply<Value>,
     },
-    /// What was accepted of one target, and what departs from its baseline.
+    /// What was accepted of one target, and what departs from its baseline: a list, one a probe.
     Baseline {
         /// The target's name.
         target: String,
@@ -178,10 +178,11 @@ pub struct NewException {
 pub struct NewBaseline {
     /// The target.
     pub target: String,
-    /// Which probe; dns if it is left out, the one that learns.
+    /// Which probe, dns or ports; dns if it is left out.
     #[serde(default)]
     pub probe: Option<ProbeKind>,
-    /// Only this record's name; with `type`. Every departing record if it is left out.
+    /// Only this record's name; with `type`. Every departing record if it is left out. Of ports only
+    /// this address; with `values`.
     #[serde(default)]
     pub name: Option<String>,
     /// Only this record's type; with `name`.

@@ -16,7 +16,7 @@ use crate::support::{Daemon, Process, eventually, free_port, get_json, http, run
 const RULE: &str = "http-content-type-options";
 
 /// Tokens of two people: one may mark deployments, the other may decide.
-fn tokens(folder: &Path) -> String {
+pub fn tokens(folder: &Path) -> String {
     std::fs::write(folder.join("ci.token"), "secret-that-only-deploys\n").expect("a token");
     std::fs::write(folder.join("ciso.token"), "secret-that-only-decides\n").expect("a token");
     "web: {tokens: [{name: ci, token_file: ci.token, may: [deploy]}, \
@@ -25,7 +25,7 @@ fn tokens(folder: &Path) -> String {
 }
 
 /// Runs a command that talks to the daemon, with a token of the folder.
-fn ask(daemon: &Daemon, token: &str, args: &[&str]) -> Output {
+pub fn ask(daemon: &Daemon, token: &str, args: &[&str]) -> Output {
     let url = format!("http://127.0.0.1:{}", daemon.port);
     secchi()
         .args(args)
@@ -35,7 +35,7 @@ fn ask(daemon: &Daemon, token: &str, args: &[&str]) -> Output {
         .expect("the binary runs")
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     let bytes = [&output.stdout[..], &output.stderr].concat();
     String::from_utf8(bytes).expect("text")
 }
@@ -293,8 +293,10 @@ fn an_accepted_baseline_ends_the_drift_and_outlives_the_samples_under_way() {
     let nothing = accept(&daemon, &[]);
     assert_eq!(nothing.status.code(), Some(2), "{}", said(&nothing));
     assert!(said(&nothing).contains("departs from its baseline"), "{}", said(&nothing));
+    let tls = accept(&daemon, &["--probe", "tls"]);
+    assert!(said(&tls).contains("only dns and ports have a baseline"), "{}", said(&tls));
     let ports = accept(&daemon, &["--probe", "ports"]);
-    assert!(said(&ports).contains("only dns learns a baseline"), "{}", said(&ports));
+    assert!(said(&ports).contains("no ports sample of `www.shop.lab`"), "{}", said(&ports));
 
     // A person need not wait until the baseline closes by itself.
     let known =

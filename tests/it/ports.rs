@@ -1,10 +1,12 @@
 //! The ports probe against real servers and a real network: drops, rejects, lost packets, limiters,
 //! proxies and lies.
 
-use std::io::Read;
+use std::fs::Permissions;
+use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -13,6 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use crate::api::{ask, said, tokens};
 use crate::support::net::{Net, THERE, THERE6};
 use crate::support::peers::{Nginx, find, is_skipped, wait_port};
 use crate::support::pki::Pki;
@@ -210,6 +213,125 @@ fn real_servers_on_ports_of_no_fame_are_known_by_their_answers() {
 }
 
 #[test]
+fn a_real_sshd_is_known_by_its_greeting() {
+    if is_skipped("openssh-server") {
+        return;
+    }
+    let (folder, port) = (TempDir::new().expect("a folder"), free_port());
+    let key = folder.path().join("key");
+    let mut keygen = Command::new("ssh-keygen");
+    let made = keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.is_ok_and(|status| status.success()), "no key; tests/run installs sshd");
+    // Started by root it wants this folder, which its unit makes elsewhere.
+    let _ = std::fs::create_dir("/run/sshd");
+    let mut command = Command::new(find("sshd"));
+    command.args([
+        "-D",
+        "-e",
+        "-f",
+        "/dev/null",
+        "-o",
+        "PidFile=none",
+        "-o",
+        "ListenAddress=127.0.0.1",
+    ]);
+    command.args(["-p", &port.to_string(), "-h"]).arg(&key);
+    let _sshd = Process::start("sshd", &mut command, folder.path());
+    wait_port(port);
+    let (_, report) = check_json(&["127.0.0.1", "--probe=ports", &format!("--ports={port}")]);
+    let there = address(&report, "127.0.0.1");
+    assert_eq!(voice(there, port), ("ssh", "none"));
+    let evidence = there["open"][0]["evidence"].as_str().expect("text");
+    assert!(evidence.contains("SSH-2.0-OpenSSH"), "{evidence}");
+}
+
+/// PostgreSQL with a fresh cluster. It refuses to be root, so root gives it the package's user.
+fn postgres(folder: &Path, name: &str, trust: &str) -> (Process, u16) {
+    let (port, data) = (free_port(), folder.join(name));
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let home = versions.map(|version| version.path().join("bin")).max();
+    let home = home.expect("PostgreSQL; tests/run installs it");
+    let as_user = |program: &str| {
+        let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+        if !is_root {
+            return Command::new(home.join(program));
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]);
+        command.arg(home.join(program));
+        command
+    };
+    std::fs::create_dir(&data).expect("a folder");
+    for path in [folder, &data] {
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).expect("permissions");
+    }
+    let password = folder.join("password");
+    std::fs::write(&password, "long and of the lab\n").expect("a file");
+    // Without the right to give a folder away, it is our own already.
+    let _ = Command::new("chown").arg("postgres:").arg(&data).stderr(Stdio::null()).status();
+    let mut made = as_user("initdb");
+    made.args(["-N", "-A", trust, "-U", "postgres", "--pwfile"]).arg(password);
+    let made = made.arg("-D").arg(&data).output();
+    let made = made.expect("initdb runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let mut command = as_user("postgres");
+    command.args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k", "", "-D"]).arg(&data);
+    let process = Process::start(name, &mut command, folder);
+    wait_port(port);
+    (process, port)
+}
+
+#[test]
+fn a_real_postgresql_gives_access_or_asks_for_a_password() {
+    if is_skipped("postgresql") {
+        return;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let (_one, trusting) = postgres(folder.path(), "trusting", "trust");
+    let (_other, locked) = postgres(folder.path(), "locked", "scram-sha-256");
+    let ports = format!("--ports={trusting},{locked}");
+    let (_, report) = check_json(&["127.0.0.1", "--probe=ports", &ports]);
+    let there = address(&report, "127.0.0.1");
+    assert_eq!(voice(there, trusting), ("postgresql", "unauthenticated"));
+    assert_eq!(voice(there, locked), ("postgresql", "auth"));
+}
+
+#[test]
+fn a_tarpit_and_an_endless_banner_take_bounded_time_and_memory() {
+    let Some(net) = Net::start("tarpit") else { return };
+    let folder = TempDir::new().expect("a folder");
+    let serve = |port: u16, says: &str| {
+        let script = format!(
+            "$SIG{{PIPE}} = 'IGNORE'; my $all = IO::Socket::INET->new(LocalPort => {port}, \
+             Listen => 9, ReuseAddr => 1) or die; while (my $one = $all->accept) {{ {says} }}"
+        );
+        let args = ["-MIO::Socket::INET", "-e", &script];
+        let process = net.serve(&format!("perl-{port}"), &find("perl"), &args, folder.path());
+        net.wait_port(port);
+        process
+    };
+    let _servers = [
+        serve(
+            2222,
+            "while (syswrite($one, chr(97 + int(rand(26))))) { select(undef, undef, undef, 0.3) }",
+        ),
+        serve(2323, "while (syswrite($one, 'endless ' x 4096)) {}"),
+    ];
+    let (_, report) = net.check(&[THERE, "--ports=2222,2323,2400"]);
+    let there = address(&report, THERE);
+    for (at, port) in [2222, 2323].into_iter().enumerate() {
+        assert_eq!(voice(there, port), ("unknown", "none"));
+        let evidence = there["open"][at]["evidence"].as_str().expect("text");
+        assert!((1..=512).contains(&evidence.len()), "{evidence}");
+    }
+    assert_eq!(list(there, "closed"), ["2400/tcp"]);
+    let took = report["samples"][0]["duration_seconds"].as_f64().expect("seconds");
+    assert!(took < 17.0, "{took} s");
+    let received = facts(&report)["cost"]["received_bytes"].as_u64().expect("bytes");
+    assert!(received < 64 * 1_024, "{received} bytes");
+}
+
+#[test]
 fn what_speaks_inside_tls_is_known_inside_tls() {
     if is_skipped("nginx-light") {
         return;
@@ -256,6 +378,7 @@ fn a_whole_host_is_scanned_in_a_moment_and_every_port_stands_in_one_list() {
         "--allow-network=127.0.0.0/8",
         "--probe=ports",
         "--ports=1-65535",
+        "--rate=1000000",
         "--format=json",
     ]);
     let took = begun.elapsed();
@@ -269,12 +392,80 @@ fn a_whole_host_is_scanned_in_a_moment_and_every_port_stands_in_one_list() {
     assert!(took < Duration::from_secs(30), "{took:?}");
 }
 
+#[test]
+fn a_check_begins_a_thousand_connections_a_second_unless_told_otherwise() {
+    let took = |more: &[&str]| {
+        let args = [&["127.0.0.97", "--probe=ports", "--ports=1-4000"], more].concat();
+        let (_, report) = check_json(&args);
+        report["samples"][0]["duration_seconds"].as_f64().expect("seconds")
+    };
+    // A bucket holds a second's worth to begin with.
+    let paced = took(&[]);
+    assert!((2.5..20.0).contains(&paced), "{paced} s");
+    let lifted = took(&["--rate=1000000"]);
+    assert!(lifted < 2.0, "{lifted} s");
+}
+
+#[test]
+fn a_port_is_unexpected_only_against_what_a_person_accepted() {
+    let folder = TempDir::new().expect("a folder");
+    let (known, other) = (free_port(), free_port());
+    greet(known);
+    let config = format!(
+        "scope: {{networks: [\"127.0.0.0/8\"]}}\nplans: {{fast: {{every: 1s}}}}\n\
+         targets:\n  - {{target: 127.0.0.1, probes: [ports], plan: fast, ports: \"{known},{other}\"}}\n{}",
+        tokens(folder.path())
+    );
+    let mut daemon = Daemon::start(folder.path(), &config);
+    let baseline = |daemon: &Daemon, args: &[&str]| {
+        let target = ["--target", "127.0.0.1"];
+        let output = ask(daemon, "ciso.token", &[&["baseline"], args, &target].concat());
+        (output.status.code(), said(&output))
+    };
+    let open = format!("pending 127.0.0.1: {known}/tcp");
+    eventually("a sample", Duration::from_secs(30), || {
+        baseline(&daemon, &["show"]).1.contains(&open).then_some(())
+    });
+    let unexpected = |daemon: &Daemon| {
+        let findings = daemon.findings("").into_iter();
+        findings.filter(|finding| finding["rule"] == "ports-unexpected").count()
+    };
+    assert_eq!(unexpected(&daemon), 0);
+    let (status, words) = baseline(&daemon, &["accept", "--probe=ports", "--reason=our own"]);
+    assert_eq!(status, Some(0), "{words}");
+    assert!(words.contains(&format!("accepted 127.0.0.1: {known}/tcp")), "{words}");
+    daemon.restart();
+
+    greet(other);
+    let finding = daemon.wait_finding("ports-unexpected", "confirmed", Duration::from_secs(30));
+    assert_eq!(finding["subject"], format!("{other}/tcp"), "{finding:#}");
+    let (_, words) = baseline(&daemon, &["show"]);
+    assert!(words.contains(&format!("unexpected 127.0.0.1 {other}/tcp")), "{words}");
+    let (status, words) = baseline(&daemon, &["accept", "--probe=ports"]);
+    assert_eq!(status, Some(0), "{words}");
+    daemon.wait_finding("ports-unexpected", "resolved", Duration::from_secs(60));
+    let odd = ["accept", "--probe=ports", "--name=www", "--value=22"];
+    let (status, words) = baseline(&daemon, &odd);
+    assert!(status == Some(2) && words.contains("`www` is no address"), "{words}");
+}
+
 /// One connection as the server saw it.
 #[derive(Clone, Debug)]
 struct Visit {
     begun: Instant,
     said: usize,
     lasted: Duration,
+}
+
+/// A server that says who it is and hears its client out.
+fn greet(port: u16) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.write_all(b"SSH-2.0-Lab\r\n");
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    });
 }
 
 /// A server that never says a word, and its own log.

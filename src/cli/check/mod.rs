@@ -13,13 +13,11 @@ mod sarif;
 mod tls;
 
 use std::io::Write;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use ipnet::IpNet;
 use tracing_subscriber::EnvFilter;
 
 use self::asked::Asked;
@@ -33,7 +31,7 @@ use crate::daemon::translate;
 use crate::probe::tls::explain::TARGET;
 use crate::sample::Severity;
 use crate::schedule::{Clock, SystemClock};
-use crate::target::{Endpoint, ProbeKind};
+use crate::target::{Endpoint, ProbeKind, of_network};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -87,20 +85,12 @@ impl Args {
 }
 
 fn targets(text: &str) -> Result<Named, String> {
-    let Ok(network) = text.parse::<IpNet>() else {
-        let endpoint = text.parse::<Endpoint>();
-        return endpoint.map(|endpoint| Named(vec![endpoint])).map_err(|error| error.to_string());
-    };
-    let addresses: Vec<IpAddr> = network.hosts().take(MOST_ADDRESSES + 1).collect();
-    if addresses.len() > MOST_ADDRESSES {
-        return Err(format!("more than {MOST_ADDRESSES} addresses; name smaller networks"));
+    if let Some(found) = of_network(text) {
+        return found.map(Named).map_err(|error| error.to_string());
     }
-    let endpoint = |address: IpAddr| address.to_string().parse().map_err(|e| format!("{e}"));
-    addresses.into_iter().map(endpoint).collect::<Result<_, _>>().map(Named)
+    let endpoint = text.parse::<Endpoint>();
+    endpoint.map(|endpoint| Named(vec![endpoint])).map_err(|error| error.to_string())
 }
-
-/// Addresses of one network.
-const MOST_ADDRESSES: usize = 1_024;
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {

@@ -56,7 +56,8 @@ pub(super) fn cost(target: &TargetConfig, scope: &Scope) -> Cost {
     let found = points(&target.target, &target.probes, addresses, target.max_addresses);
     let mut cost = Cost::default();
     for point in found.points {
-        let contacts = |may_scan| f64::from(target.target.contacts(point.probe, may_scan));
+        let an_hour = target.plan.samples_per_hour();
+        let contacts = |may_scan| target.target.contacts_by_plan(point.probe, may_scan, an_hour);
         let contacts: f64 = match (point.probe, &fixed) {
             // One sample asks the ports of every address.
             (ProbeKind::Ports, Some(all)) => {
@@ -65,8 +66,8 @@ pub(super) fn cost(target: &TargetConfig, scope: &Scope) -> Cost {
             _ => contacts(false),
         };
         cost.points += 1;
-        cost.samples_per_hour += target.plan.samples_per_hour();
-        cost.connections_per_hour += target.plan.samples_per_hour() * contacts;
+        cost.samples_per_hour += an_hour;
+        cost.connections_per_hour += an_hour * contacts;
     }
     cost
 }

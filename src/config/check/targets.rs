@@ -15,7 +15,7 @@ use crate::inventory::discovery::is_list_name;
 use crate::inventory::{
     ContactKind, NameRule, Refusal, ResolverSpec, Scope, SourceSpec, fixed_addresses, parse_network,
 };
-use crate::target::{Endpoint, ProbeKind};
+use crate::target::{Endpoint, ProbeKind, of_network};
 
 /// The blocks of the file that say what is contacted.
 pub(super) struct Sites<'a> {
@@ -50,22 +50,40 @@ pub(super) fn check(
         let at = target.target.clone();
         let own = keys::check(context, &target.into_keys(), plans, known);
         allowed.extend(own.allow_networks.iter().copied());
-        let Some(endpoint) = context.parse::<Endpoint>(&at) else { continue };
-        sensible(context, &at, &endpoint, &own);
-        let config = own.for_endpoint(defaults, &endpoint).target(endpoint, plans);
-        if !seen.insert(Arc::clone(&config.target.name)) {
-            context.error(&at.span, format!("target `{}` is there twice", config.target.name));
-            continue;
+        let found = of_network(&at.value);
+        let is_network = found.is_some();
+        let endpoints = match found {
+            Some(found) => context.read(&at.span, found).unwrap_or_default(),
+            None => context.parse::<Endpoint>(&at).into_iter().collect(),
+        };
+        for endpoint in endpoints {
+            sensible(context, &at, &endpoint, &own);
+            let config = own.clone().for_endpoint(defaults, &endpoint).target(endpoint, plans);
+            if is_network && config.probes != [ProbeKind::Ports] {
+                let help = Some("say `probes: [ports]`, or name its hosts".to_owned());
+                context.error_with(&at.span, "a network is a target of ports alone", help);
+                break;
+            }
+            if !seen.insert(Arc::clone(&config.target.name)) {
+                context.error(&at.span, format!("target `{}` is there twice", config.target.name));
+                break;
+            }
+            spans.push(at.span.clone());
+            targets.push(config);
         }
-        spans.push(at.span);
-        targets.push(config);
     }
     let scope = scope(context, file.scope, file.first_source, &targets, allowed)
         .with_resolvers(asked(defaults, &targets, file.discovery, resolvers));
+    let mut refused = None;
     for (span, target) in spans.iter().zip(&targets) {
+        // Of a network the first address tells.
+        if refused == Some(span) {
+            continue;
+        }
         if let Err(refusal) = refusal(&scope, target) {
             let help = "scope bounds what may ever be contacted".to_owned();
             context.error_with(span, format!("target out of scope: {refusal}"), Some(help));
+            refused = Some(span);
         }
     }
     reduced(context, &spans, &targets, &scope);
@@ -162,6 +180,8 @@ fn reduced(
             _ => reduced.push(span),
         }
     }
+    // The addresses of a network stand in one place.
+    reduced.dedup();
     for span in reduced.iter().take(MOST_LISTED) {
         let message = "ports: only pinned and own ports are scanned, for the addresses lie in \
                        none of scope.networks";

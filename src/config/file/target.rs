@@ -149,7 +149,9 @@ with_target_keys! {
 
     /// A target.
     struct Target {
-        /// `host`, `host:port`, `https://host[:port]/path`, `[v6]:port`, `starttls+smtp://host:25`.
+        /// `host`, `host:port`, `https://host[:port]/path`, `[v6]:port`, `starttls+smtp://host:25`;
+        /// with `probes: [ports]` a network too, `192.0.2.0/28`: each of its addresses (1,024 at most) is
+        /// a target of its own.
         target: At<String>,
     }
 

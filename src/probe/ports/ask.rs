@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use chrono::NaiveDate;
 use ipnet::IpNet;
+use serde_json::{Value, json};
 
 use super::common;
 use super::memory::Past;
@@ -29,7 +30,7 @@ pub(super) struct Ask {
     pub(super) refused: BTreeMap<Port, Unknown>,
     /// Whether the scope allows ports that are neither pinned nor the target's own.
     pub(super) may_scan: bool,
-    /// The pins, where there are any.
+    /// The pins, and what a person accepted where they leave it open; where there are any.
     pub(super) expected: Option<Expected>,
     /// How far the drip comes with this, where there is one.
     pub(super) drip: Option<Drip>,
@@ -40,9 +41,12 @@ impl Ask {
         let target = &job.point.target;
         let endpoint = &target.endpoint;
         let own = Port::tcp(endpoint.port_or_default());
-        let expected =
+        let mut expected =
             Expected::of(&target.settings.pins, &endpoint.host, address, job.now.date_naive());
         let pinned = expected.as_ref().map(Expected::pinned).unwrap_or_default();
+        if let Some(accepted) = past.accepted.of(address) {
+            expected.get_or_insert_default().accept(accepted);
+        }
         let host = endpoint.host.name();
         let scan = Contact { host, address, port: 1, purpose: Purpose::Scan };
         // What answers there is the CDN, on every port that it has.
@@ -123,6 +127,12 @@ pub(super) struct Expected {
     pub(super) required: BTreeSet<Port>,
     /// May be open; `None` where any may.
     pub(super) allowed: Option<BTreeSet<Port>>,
+    /// Whether what may be open is what a person accepted, not a pin's word.
+    pub(super) is_accepted: bool,
+    /// Why, as the pin says.
+    pub(super) reason: Option<String>,
+    /// Who answers for it.
+    pub(super) owner: Option<String>,
 }
 
 impl Expected {
@@ -137,6 +147,8 @@ impl Expected {
                     let (required, allowed) = expectation.ports();
                     let expected = expected.get_or_insert_default();
                     expected.required.extend(required.iter().flat_map(expand));
+                    expected.reason = expected.reason.take().or(expectation.reason.clone());
+                    expected.owner = expected.owner.take().or(expectation.owner.clone());
                     if let Some(allowed) = allowed {
                         expected.allowed.get_or_insert_default().extend(expand(&allowed));
                     }
@@ -154,6 +166,24 @@ impl Expected {
             allowed.extend(&expected.required);
         }
         Some(expected)
+    }
+
+    /// Takes what a person accepted for what may be open, where no pin says what may.
+    fn accept(&mut self, mut accepted: BTreeSet<Port>) {
+        if self.allowed.is_none() {
+            accepted.extend(&self.required);
+            self.allowed = Some(accepted);
+            self.is_accepted = true;
+        }
+    }
+
+    /// Says in an item why the pin is as it is, and who answers for it.
+    pub(super) fn explain(&self, item: &mut Value) {
+        for (key, text) in [("reason", &self.reason), ("owner", &self.owner)] {
+            if let Some(text) = text {
+                item[key] = json!(text);
+            }
+        }
     }
 
     /// The ports to ask for the pins' sake.
@@ -231,6 +261,26 @@ mod tests {
             assert_eq!(expected(json, address), Some((vec![], Some(list(&[port])))), "{address}");
         }
         assert_eq!(expected(r#"{"*.org": {"ports": {"within": 1}}}"#, "192.0.2.1"), None);
+    }
+
+    #[test]
+    fn what_was_accepted_holds_only_where_no_pin_says_what_may_be_open() {
+        let accepted = |expected: Option<Expected>| {
+            let mut expected = expected.unwrap_or_default();
+            expected.accept([Port::tcp(80)].into());
+            (expected.allowed.map(ranges), expected.is_accepted)
+        };
+        let of = |json: &str| {
+            let pins: Pins = serde_json::from_str(json).expect(json);
+            let host = Host::Name("www.example.com".into());
+            let address = "192.0.2.1".parse().expect("an address");
+            Expected::of(&pins, &host, address, NaiveDate::default())
+        };
+        assert_eq!(accepted(None), (Some(list(&["80/tcp"])), true));
+        let within = of(r#"{"192.0.2.1": {"ports": {"within": 22}}}"#);
+        assert_eq!(accepted(within), (Some(list(&["22/tcp"])), false));
+        let contains = of(r#"{"192.0.2.1": {"ports": {"contains": 22}}}"#);
+        assert_eq!(accepted(contains), (Some(list(&["22/tcp", "80/tcp"])), true));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::accepted::Accepted;
 use super::port::Port;
 use super::state::State;
 use super::tiers::Drip;
@@ -25,6 +26,8 @@ pub(super) struct Past {
     flaps: BTreeMap<String, (i64, Option<i64>)>,
     /// By address.
     drips: BTreeMap<IpAddr, Drip>,
+    #[serde(default, skip_serializing_if = "Accepted::is_empty")]
+    pub(super) accepted: Accepted,
 }
 
 impl Past {

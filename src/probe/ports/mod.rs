@@ -1,6 +1,7 @@
 //! The ports probe: an unprivileged connect scan. *Closed*, *did not answer* and *could not be
 //! asked* are three things, and never taken for each other.
 
+mod accepted;
 mod ask;
 mod believe;
 mod common;
@@ -34,6 +35,8 @@ use self::memory::Past;
 use self::report::Look;
 use self::scan::Scanner;
 use super::{Job, Observation, Run};
+
+pub use self::accepted::{AcceptError, accept};
 
 /// Addresses of one name that are sampled (DESIGN §4.7); those named by hand are all asked.
 const MAX_ADDRESSES: usize = 16;

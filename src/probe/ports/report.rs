@@ -250,7 +250,7 @@ fn doubt(measured: &mut Measurements, fact: &str, doubts: BTreeMap<Port, Unknown
     }
 }
 
-/// Open ports that the pins do not allow.
+/// Open ports that the pins, or where they say nothing a person, did not allow.
 fn unexpected(looks: &[Look]) -> Found {
     let (mut items, mut doubts) = (Vec::new(), BTreeMap::new());
     for look in looks {
@@ -265,7 +265,11 @@ fn unexpected(looks: &[Look]) -> Found {
                 "address": look.ask.address,
                 "port": port.to_string(),
                 "service": voice.service,
+                "expected_by": if expected.is_accepted { "baseline" } else { "pins" },
             });
+            if !expected.is_accepted {
+                expected.explain(&mut item);
+            }
             if look.confirmed.contains(&port) {
                 item["sightings"] = json!(3);
             }
@@ -287,11 +291,14 @@ fn unexpected(looks: &[Look]) -> Found {
 fn missing(looks: &[Look]) -> Found {
     let (mut items, mut doubts) = (Vec::new(), BTreeMap::new());
     for look in looks {
-        for port in look.ask.expected.iter().flat_map(|expected| &expected.required) {
+        let Some(expected) = &look.ask.expected else { continue };
+        for port in &expected.required {
             if let Some(unknown) = look.doubt(*port) {
                 doubts.insert(*port, unknown);
             } else if !look.is_open(*port) {
-                items.push(json!({ "address": look.ask.address, "port": port.to_string() }));
+                let mut item = json!({ "address": look.ask.address, "port": port.to_string() });
+                expected.explain(&mut item);
+                items.push(item);
             }
         }
     }
@@ -381,7 +388,11 @@ mod tests {
 
     fn pinned(mut look: Look, required: &[u16], allowed: &[u16]) -> Look {
         let set = |ports: &[u16]| ports.iter().copied().map(Port::tcp).collect();
-        look.ask.expected = Some(Expected { required: set(required), allowed: Some(set(allowed)) });
+        look.ask.expected = Some(Expected {
+            required: set(required),
+            allowed: Some(set(allowed)),
+            ..Expected::default()
+        });
         look
     }
 
@@ -480,12 +491,26 @@ mod tests {
         assert_eq!((&json["unexpected"], &json["missing"]), (&json!([]), &json!([])));
         assert_eq!(json["unknown"]["exposure[6379/tcp]"], "not_observed");
         let json = measured(&[pinned(look("192.0.2.1", states()), &[], &[22])]);
-        let expected =
-            json!([{ "address": "192.0.2.1", "port": "6379/tcp", "service": "unknown" }]);
+        let expected = json!([{ "address": "192.0.2.1", "port": "6379/tcp", "service": "unknown", "expected_by": "pins" }]);
         assert_eq!(json["unexpected"], expected);
         // A port that was open the last time and could not be asked now is not mended.
         let reason = "local_error: Too many open files";
         assert_eq!(json["unknown"]["unexpected[9200/tcp]"], reason);
+    }
+
+    #[test]
+    fn a_pins_reason_and_owner_stand_in_what_departs_from_it() {
+        let mut look = pinned(look("192.0.2.1", [(22, State::Closed), (80, open())]), &[22], &[22]);
+        if let Some(expected) = &mut look.ask.expected {
+            (expected.reason, expected.owner) = (Some("bastion".into()), Some("ops".into()));
+        }
+        let json = measured(&[look]);
+        for fact in ["unexpected", "missing"] {
+            assert_eq!(
+                (&json[fact][0]["reason"], &json[fact][0]["owner"]),
+                (&json!("bastion"), &json!("ops"))
+            );
+        }
     }
 
     #[test]

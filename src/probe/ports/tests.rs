@@ -136,7 +136,7 @@ async fn pins_make_ports_unexpected_and_missing() {
     settings.pins = serde_json::from_value(pins).expect("pins");
     let json = measured(&run(job(settings, Unbounded::outside())).await);
     let address = "127.0.0.77";
-    let unexpected = json!([{ "address": address, "port": format!("{open}/tcp"), "service": "pop3", "sightings": 3 }]);
+    let unexpected = json!([{ "address": address, "port": format!("{open}/tcp"), "service": "pop3", "sightings": 3, "expected_by": "pins" }]);
     assert_eq!(json["unexpected"], unexpected);
     assert_eq!(json["missing"], json!([{ "address": address, "port": format!("{closed}/tcp") }]));
 }

@@ -213,6 +213,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_step_asks_is_what_its_cost_is_reckoned_by() {
+        let reckoned =
+            crate::target::DRIP_TIERS.map(|(ports, window)| (usize::from(ports), window));
+        let counts = [common::risky().len(), common::top(TOP).len(), every_port(1).len()];
+        let tiers = TIERS.map(|tier| u32::try_from(tier.window / 1_000).expect("seconds"));
+        assert_eq!(reckoned.map(|(ports, _)| ports), counts);
+        assert_eq!(reckoned.map(|(_, window)| window), tiers);
+        assert_eq!(crate::target::DRIP_BLOCKS as usize, super::super::drip::BLOCKS);
+        let target = crate::target::Target::new("192.0.2.1".parse().expect("a target"));
+        for (minutes, hours) in [(1, 24), (5, 24), (30, 48), (240, 96)] {
+            let (mut drip, mut asked) = (Drip::new(3), 0);
+            let steps = hours * 60 / minutes;
+            for step in 0..steps {
+                asked += drip.step(&BTreeSet::new(), at(step * minutes)).len();
+            }
+            let an_hour = 60.0 / minutes as f64;
+            let kind = crate::target::ProbeKind::Ports;
+            let reckoned = target.contacts_by_plan(kind, true, an_hour) * steps as f64;
+            let off = reckoned / asked as f64;
+            // Ports of two tiers at once are asked once; beside the ports there are canaries.
+            assert!((0.95..1.15).contains(&off), "every {minutes} min: {off}");
+        }
+    }
+
+    #[test]
     fn states_survive_being_written_down() {
         let mut drip = Drip::new(3);
         let open = || State::Open(Box::new(Voice::silent()));

@@ -48,7 +48,7 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new(
         "ports.unexpected",
         Kind::Items,
-        "Open ports that the pins do not allow; none without pins.",
+        "Open ports that the pins, or the baseline that a person accepted, do not allow (expected_by: pins or baseline), with the pin's reason and owner; none without both.",
     )
     .subject(&["port"])
     // Three connects, seconds apart, are agreement enough.
