@@ -130,23 +130,28 @@ impl<'a> Context<'a> {
     /// A file's text.
     pub(super) fn text_file(&mut self, at: &At<String>, limit: usize) -> Option<TextFile> {
         let path = self.path(&at.value);
-        if let Some(known) = self.read.get(&path) {
-            return Some(known.clone());
+        let file = self.text_at(&path, limit);
+        self.read(&at.span, file)
+    }
+
+    /// The text of a source of expectations, or why there is none.
+    pub(super) fn source_file(&mut self, path: &Path) -> Result<TextFile, String> {
+        self.text_at(path, MAX_FILE)
+    }
+
+    fn text_at(&mut self, path: &Path, limit: usize) -> Result<TextFile, String> {
+        if let Some(known) = self.read.get(path) {
+            return Ok(known.clone());
         }
-        let bytes = match self.files.read(&path, limit) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.error(&at.span, format!("cannot read {}: {error}", path.display()));
-                return None;
-            }
-        };
-        let Ok(text) = String::from_utf8(bytes) else {
-            self.error(&at.span, format!("{} is not UTF-8 text", path.display()));
-            return None;
-        };
-        let file = TextFile { path: path.clone(), text: text.into() };
-        self.read.insert(path, file.clone());
-        Some(file)
+        let bytes = self
+            .files
+            .read(path, limit)
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| format!("{} is not UTF-8 text", path.display()))?;
+        let file = TextFile { path: path.to_owned(), text: text.into() };
+        self.read.insert(path.to_owned(), file.clone());
+        Ok(file)
     }
 
     /// The text of a file that the daemon alone needs: of its listener, its receivers, its sources.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::target::ByteSize;
+use crate::target::{ByteSize, TextFile};
 
 /// How files are reached.
 pub trait Files {
@@ -17,6 +18,14 @@ pub trait Files {
 
     /// The folder that systemd puts credentials in (`$CREDENTIALS_DIRECTORY`).
     fn credentials(&self) -> Option<PathBuf>;
+
+    /// Remembers a source of expectations that could be read.
+    fn keep_good(&self, _file: &TextFile) {}
+
+    /// What such a source said when it could last be read, where somebody remembers it.
+    fn last_good(&self, _path: &Path) -> Option<Arc<str>> {
+        None
+    }
 
     /// Whether the daemon's own files are at hand: secrets, and the listener's.
     fn has_daemons_own(&self) -> bool {

@@ -12,6 +12,7 @@ use super::context::Context;
 use super::diagnostics::{DiagnosticLevel, Diagnostics};
 use super::file::File;
 use super::files::{Checkout, Disk, Files};
+use super::good::{GoodSources, Keeping};
 use super::model::Config;
 use super::reader;
 use super::schema;
@@ -21,6 +22,16 @@ use super::tree::Node;
 /// Reads and checks a config file and every file that it names.
 pub fn load(path: &Path, now: DateTime<Utc>) -> Result<Config, Diagnostics> {
     load_by(path, &Disk, now, true)
+}
+
+/// The same; a source of expectations that is broken keeps what it said in an earlier load.
+pub fn load_keeping(
+    path: &Path,
+    sources: &GoodSources,
+    now: DateTime<Utc>,
+) -> Result<Config, Diagnostics> {
+    sources.begin();
+    load_by(path, &Keeping { files: Disk, sources }, now, true)
 }
 
 /// The same without the daemon's own files (secrets, and the listener's): a pipeline has none of

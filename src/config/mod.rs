@@ -12,6 +12,7 @@ mod explain;
 mod file;
 mod files;
 mod fit;
+mod good;
 mod load;
 mod model;
 mod over_budget;
@@ -28,7 +29,8 @@ pub use diagnostics::{Diagnostic, DiagnosticLevel, Diagnostics};
 pub use diff::{Diff, diff};
 pub use expect::parse_expectations;
 pub use files::{Disk, Files, MAX_FILE, MAX_LIST, MemoryFiles};
-pub use load::{load, load_with_overdrafts, load_without_secrets, parse};
+pub use good::GoodSources;
+pub use load::{load, load_keeping, load_with_overdrafts, load_without_secrets, parse};
 pub use model::{
     AlertingSpec, Config, DataDir, DataSpec, ExceptionSpec, Ranges, ReceiverSpec, RepeatSpec,
     SourceConfig, TargetConfig, TokenSpec, WebSpec,

@@ -556,3 +556,71 @@ proptest! {
         }
     }
 }
+
+const PINNED: &str =
+    "$ORIGIN shop.test.\n@ 60 SOA a b 1 2 3 4 5\nwww 60 A 192.0.2.1\nmail 60 A 192.0.2.25\n";
+
+const SOURCES: &str = r#"
+targets:
+  - target: shop.test
+    probes: [dns]
+    expect: [zone, more.yaml]
+    pins: {WWW.shop.test.: {A: {exact: 192.0.2.9}, TXT: {absent: true}}}
+"#;
+
+fn sources(zone: &str) -> MemoryFiles {
+    MemoryFiles::new([
+        ("/etc/secchi/zone", zone),
+        ("/etc/secchi/more.yaml", "pins: {mail.shop.test: {A: {exact: 192.0.2.26}}}"),
+    ])
+}
+
+#[test]
+fn sources_that_pin_otherwise_are_told_of_with_both_places() {
+    let path = Path::new("/etc/secchi/secchi.yaml");
+    let config = parse(SOURCES, path, &sources(PINNED), now()).expect("a config");
+    let notes: Vec<_> = config
+        .notes
+        .notes()
+        .filter(|note| note.message.contains("otherwise"))
+        .map(|note| (note.line, note.message.as_str()))
+        .collect();
+    assert_eq!(
+        notes,
+        [
+            (5, "/etc/secchi/zone pins www.shop.test A otherwise than `pins`, which stands"),
+            (
+                5,
+                "/etc/secchi/more.yaml pins mail.shop.test A otherwise than /etc/secchi/zone, which stands"
+            ),
+        ]
+    );
+    let pins = &config.targets[0].target.settings.pins;
+    let exact = |name: &str| {
+        let (_, pin) = pins.of(name).find(|(kind, _)| kind.as_str() == "A").expect(name);
+        pin.exact.clone().unwrap_or_default()
+    };
+    assert_eq!(exact("www.shop.test"), ["192.0.2.9"]);
+    assert_eq!(exact("mail.shop.test"), ["192.0.2.25"]);
+    assert_eq!(pins.of("www.shop.test").count(), 2, "types of one name come together");
+}
+
+#[test]
+fn a_source_that_breaks_keeps_what_it_last_said_and_a_new_one_stops_the_load() {
+    let path = Path::new("/etc/secchi/secchi.yaml");
+    let good = GoodSources::default();
+    let load = |zone: &str| {
+        good.begin();
+        parse(SOURCES, path, &good::Keeping { files: sources(zone), sources: &good }, now())
+    };
+    let broken = "$ORIGIN shop.test.\n$INCLUDE other\n";
+    assert!(load(broken).is_err(), "nothing is remembered of it yet");
+    let before = load(PINNED).expect("a config");
+    assert_eq!(good.failing().len(), 0);
+    let after = load(broken).expect("the last good one");
+    assert_eq!(after.targets[0].target.settings.pins, before.targets[0].target.settings.pins);
+    assert_eq!(good.failing(), [Path::new("/etc/secchi/zone")]);
+    assert!(after.notes.notes().any(|note| note.message.contains("what it last said stands")));
+    load(PINNED).expect("a config");
+    assert_eq!(good.failing().len(), 0);
+}

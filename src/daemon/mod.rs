@@ -36,7 +36,7 @@ use self::digest::Digest;
 use self::keeper::{Keeper, Settings};
 use self::reload::Reloader;
 use self::sink::LedgerSink;
-use crate::config::{self, Config};
+use crate::config::{self, Config, GoodSources};
 use crate::ledger::{Event, Ledger, View};
 use crate::probe::dial::Outside;
 use crate::sampler::{Pacing, Sampler, Spending, Taker};
@@ -71,8 +71,13 @@ pub enum Source {
 impl Source {
     /// Loads and checks the config; the error holds every mistake, rendered.
     pub fn load(&self) -> anyhow::Result<Config> {
+        self.load_keeping(&GoodSources::default())
+    }
+
+    /// The same; a source of expectations that broke since an earlier load keeps what it said.
+    fn load_keeping(&self, sources: &GoodSources) -> anyhow::Result<Config> {
         match self {
-            Self::File(path) => config::load(path, SystemClock.now())
+            Self::File(path) => config::load_keeping(path, sources, SystemClock.now())
                 .map_err(|mistakes| anyhow!("{}", mistakes.render(false).trim_end())),
             Self::Targets(targets, networks) => {
                 let options =
@@ -89,7 +94,8 @@ impl Source {
 /// Runs until `stop`, or a signal of the system's. Everything that was begun is ended in order.
 pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()> {
     install_crypto();
-    let config = Arc::new(options.source.load()?);
+    let sources = Arc::new(GoodSources::default());
+    let config = Arc::new(options.source.load_keeping(&sources)?);
     let settings = Settings { config: Arc::clone(&config), rules: Arc::clone(&config.rules) };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let metrics = Arc::new(Metrics::new().context("the metrics table")?);
@@ -157,6 +163,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
 
     let reloader = Reloader {
         source: options.source.clone(),
+        sources,
         bounds,
         pacing,
         spending,

@@ -14,7 +14,7 @@ use super::keeper::Settings;
 use super::muted::Muted;
 use super::{Bounds, Source, notify, translate};
 use crate::alert::{self, Delivery, Timing};
-use crate::config::Config;
+use crate::config::{Config, GoodSources};
 use crate::finding::{FindingState, stale_rule};
 use crate::ledger::{Event, FindingFilter, Ledger, Outbox, View};
 use crate::rules::RuleSet;
@@ -26,6 +26,7 @@ use crate::telemetry::Metrics;
 /// What a reload reaches.
 pub(super) struct Reloader {
     pub(super) source: Source,
+    pub(super) sources: Arc<GoodSources>,
     pub(super) bounds: Arc<Bounds>,
     pub(super) pacing: Arc<Pacing>,
     pub(super) spending: Arc<Spending>,
@@ -80,9 +81,16 @@ impl Reloader {
     }
 
     async fn try_reload(&self, running: &mut Running) -> anyhow::Result<()> {
-        let source = self.source.clone();
-        let config =
-            tokio::task::spawn_blocking(move || source.load()).await.context("loading")??;
+        let (source, sources) = (self.source.clone(), Arc::clone(&self.sources));
+        let config = tokio::task::spawn_blocking(move || source.load_keeping(&sources))
+            .await
+            .context("loading")?;
+        let failing = self.sources.failing();
+        self.metrics.expect_failing.set(failing.len().try_into().unwrap_or(i64::MAX));
+        for path in failing {
+            tracing::error!(path = %path.display(), "a source of expectations is broken; what it last said stands");
+        }
+        let config = config?;
         let config = Arc::new(config);
         let rules = Arc::clone(&config.rules);
         let windows = Arc::clone(&config.maintenance);

@@ -93,6 +93,9 @@ pub struct Expectation {
     /// The alias ends in one of these.
     #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Option::is_none")]
     pub cname_suffix: Option<Vec<String>>,
+    /// The aliases from the name on, one after the other, and no more.
+    #[serde(deserialize_with = "one_or_many", skip_serializing_if = "Option::is_none")]
+    pub cname_chain: Option<Vec<String>>,
     /// There is no such record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub absent: Option<bool>,
@@ -138,6 +141,33 @@ impl Expectation {
         }
     }
 
+    /// Whether two sources expect the same, whatever they say of why, who and how long.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.meaning() == other.meaning()
+    }
+
+    /// Itself in one form: values in order, without case or last dot.
+    fn meaning(&self) -> Self {
+        let mut one = self.clone();
+        (one.reason, one.owner, one.until) = (None, None, None);
+        let lists = [&mut one.exact, &mut one.within, &mut one.contains, &mut one.cname_suffix];
+        for list in lists.into_iter().flatten() {
+            for value in list.iter_mut() {
+                *value = value.trim_end_matches('.').to_ascii_lowercase();
+            }
+            list.sort_unstable();
+            list.dedup();
+        }
+        for name in one.cname_chain.iter_mut().flatten() {
+            *name = name.trim_end_matches('.').to_ascii_lowercase();
+        }
+        if let Some(nets) = &mut one.prefix {
+            nets.sort_unstable();
+        }
+        one.subnets = one.subnets.iter().map(|(net, pin)| (net.clone(), pin.meaning())).collect();
+        one
+    }
+
     fn fault(&self, kind: &PinType) -> Option<String> {
         let lists = [&self.exact, &self.within, &self.contains];
         if kind.is_ports() {
@@ -147,12 +177,13 @@ impl Expectation {
         let operators = lists.iter().filter(|list| list.is_some()).count()
             + usize::from(self.prefix.is_some())
             + usize::from(self.cname_suffix.is_some())
+            + usize::from(self.cname_chain.is_some())
             + usize::from(self.absent.is_some())
             + usize::from(self.agree.is_some())
             + usize::from(!self.subnets.is_empty());
         let bounds = self.count.is_some() || self.ttl_min.is_some() || self.ttl_max.is_some();
         if operators == 0 && !bounds {
-            return Some("no operator; use exact, within, contains, prefix, cname_suffix, absent, agree or subnets".to_owned());
+            return Some("no operator; use exact, within, contains, prefix, cname_suffix, cname_chain, absent, agree or subnets".to_owned());
         }
         self.subnets.iter().find_map(|(net, inner)| match net.parse::<IpNet>() {
             Err(_) => Some(format!("{net} is no network")),

@@ -55,6 +55,7 @@ table! {
     build_info: IntGaugeVec "secchi_build_info" ["version"] "Which Secchi this is; always 1.";
     config_reload_ok: IntGauge "secchi_config_last_reload_successful" [] "Whether the last load of the config succeeded.";
     config_reload_time: Gauge "secchi_config_last_reload_success_timestamp_seconds" [] "When the config was last loaded.";
+    expect_failing: IntGauge "secchi_expect_sources_failing" [] "Files of expectations that are broken; what they last said stands.";
     targets: IntGaugeVec "secchi_targets" ["source"] "Targets by where they come from.";
     points: IntGaugeVec "secchi_sampling_points" ["probe"] "Sampling points.";
     addresses_excess: IntGauge "secchi_addresses_excess" [] "Addresses beyond max_addresses that are not sampled.";

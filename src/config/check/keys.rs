@@ -8,16 +8,16 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Known;
+use super::expectations::pins;
 use crate::config::at::At;
 use crate::config::context::{Context, parse_server};
 use crate::config::diagnostics::did_you_mean;
-use crate::config::expect::parse_expectations;
 use crate::config::file::{Keys, Many};
 use crate::config::files::{MAX_FILE, MAX_LIST};
 use crate::config::overrides::Overrides;
 use crate::inventory::parse_network;
 use crate::schedule::{Plan, Rate};
-use crate::target::{Host, Pins, PortSet, ProbeKind, Settings};
+use crate::target::{Host, PortSet, ProbeKind, Settings};
 
 pub(super) fn check(
     context: &mut Context<'_>,
@@ -152,25 +152,6 @@ fn files(context: &mut Context<'_>, keys: &Keys, checked: &mut Overrides) {
     {
         context.error(&at.span, format!("{} holds no PEM certificate", file.path.display()));
     }
-}
-
-/// The pins of the block and of its `expect` file; a name that both pin is the block's.
-fn pins(context: &mut Context<'_>, keys: &Keys) -> Option<Pins> {
-    let mut joined: Option<Pins> = None;
-    if let Some(at) = &keys.expect
-        && let Some(file) = context.text_file(at, MAX_FILE)
-    {
-        let read =
-            parse_expectations(&file).map_err(|error| format!("{}: {error}", file.path.display()));
-        joined = context.read(&at.span, read);
-    }
-    if let Some(at) = &keys.pins {
-        for fault in at.value.check() {
-            context.error(&at.span, fault.to_string());
-        }
-        joined.get_or_insert_default().0.extend(at.value.0.clone());
-    }
-    joined
 }
 
 fn server_name(context: &mut Context<'_>, at: &At<String>) -> Option<String> {

@@ -3,6 +3,7 @@
 
 mod alerting;
 mod blocks;
+mod expectations;
 mod keys;
 mod plans;
 mod targets;

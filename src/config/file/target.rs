@@ -78,9 +78,9 @@ macro_rules! with_target_keys {
             /// ports.
             #[serde(default)]
             pub(crate) cdn_ranges: Option<At<String>>,
-            /// A file of pins.
+            /// Files of pins, or a list of them; where two differ the first stands.
             #[serde(default)]
-            pub(crate) expect: Option<At<String>>,
+            pub(crate) expect: Option<Many>,
             /// The ports that the ports probe asks: 80,443,8000-8099,53/udp,top:100.
             #[serde(default)]
             pub(crate) ports: Option<Many>,

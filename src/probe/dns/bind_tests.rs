@@ -76,6 +76,9 @@ async fn every_trouble_of_signatures_is_told_with_its_reason() {
             "roll.test" => {
                 let cds = &fact(&m, &["cds"])[0];
                 assert_eq!((&cds["in_ds"], &cds["in_dnskey"]), (&json!(false), &json!(false)));
+                let key =
+                    json!({"key_tag": 55648, "algorithm": 13, "in_ds": false, "in_dnskey": false});
+                assert_eq!(fact(&m, &["cdnskey"]), &json!([key]));
             }
             _ => {}
         }
@@ -159,5 +162,5 @@ async fn a_sound_zone_of_bind_is_seen_as_it_is() {
 const FOREIGN: &str =
     ". DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D";
 
-const ROLL: &str =
-    "@ CDS 4711 13 2 ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB\n";
+const ROLL: &str = "@ CDS 4711 13 2 ABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABABAB\n\
+     @ CDNSKEY 257 3 13 GojIhhXUN/u4v54ZQqGSnyhWJwaubCvTmeexv7bR6edbkrSqQpF64cYbcB7wNcP+e+MAnLr+Wi9xMWyQLc8NAA==\n";

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
+use super::abilities::Abilities;
 use super::answer::{Answer, Seen};
-use super::dnssec::{self, Dnskey, Ds};
 use super::drift::{Records, Told};
-use super::survey::{Abilities, Survey};
+use super::signed;
+use super::survey::Survey;
 use super::zone::Authorities;
 use crate::sample::{Measurements, Path, Reason, Unknown};
 
@@ -59,7 +60,7 @@ pub(super) fn write_records(facts: &mut Measurements, records: &Records, zones: 
 pub(super) fn write_zone(facts: &mut Measurements, zone: &Authorities, now: DateTime<Utc>) {
     write_delegation(facts, zone);
     write_soa(facts, zone);
-    write_dnssec(facts, zone, now);
+    signed::write(facts, zone, now);
     let (mut servers, mut recursion, mut transfer) = (Map::new(), Map::new(), Map::new());
     let mut wildcard = Map::new();
     for survey in &zone.surveys {
@@ -182,89 +183,6 @@ fn write_soa(facts: &mut Measurements, zone: &Authorities) {
         facts.set("serials", serials.len());
     }
     facts.set("soa", soa);
-}
-
-fn write_dnssec(facts: &mut Measurements, zone: &Authorities, now: DateTime<Utc>) {
-    let date = |date: DateTime<Utc>| date.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let (mut servers, mut nsec3) = (Map::new(), Map::new());
-    for survey in &zone.surveys {
-        let key = survey.address().to_string();
-        if let Err(why) = &survey.keys {
-            for fact in ["dnssec", "nsec3"] {
-                facts.set_unknown(Path::of(fact).join(&key).to_string(), why.clone());
-            }
-            servers.insert(key.clone(), Value::Null);
-            nsec3.insert(key, Value::Null);
-            continue;
-        }
-        let found = dnssec::judge(&zone.name, &zone.delegation, &survey.proofs, now);
-        let value = json!({
-            "state": found.security.as_str(), "reason": found.why.as_str(),
-            "failing": found.failing,
-            "expires": found.expires.map(date), "valid_from": found.begins.map(date),
-        });
-        if found.expires.is_none() {
-            // Nothing is signed: there is no end to be near.
-            let path = Path::of("dnssec").join(&key);
-            facts.set_unknown(path.clone().join("expires").to_string(), Reason::NotApplicable);
-            facts.set_unknown(path.join("valid_from").to_string(), Reason::NotApplicable);
-        }
-        if let Some((iterations, salt)) = dnssec::nsec3(&zone.name, &survey.proofs) {
-            nsec3.insert(key.clone(), json!({ "iterations": iterations, "salt": salt }));
-        }
-        servers.insert(key, value);
-    }
-    facts.set("dnssec", servers);
-    facts.set("nsec3", nsec3);
-    write_digests(facts, zone);
-}
-
-/// Writes `ds` and `cds`, each digest against what the zone's servers give.
-fn write_digests(facts: &mut Measurements, zone: &Authorities) {
-    let answered = || zone.surveys.iter().filter(|survey| survey.keys.is_ok());
-    let keys: BTreeSet<&Dnskey> =
-        answered().flat_map(|survey| survey.keys.iter().flatten()).collect();
-    let named = |ds: &Ds| {
-        let matches: Vec<bool> = keys.iter().filter_map(|key| ds.names(&zone.name, key)).collect();
-        (!matches.is_empty() || keys.is_empty()).then(|| matches.contains(&true))
-    };
-    let none_answered = answered().next().is_none();
-    match &zone.ds {
-        Some(set) => {
-            let items: Vec<Value> = set
-                .iter()
-                .map(|ds| {
-                    let (key_tag, algorithm, digest_type) = ds.shown();
-                    let matches = named(ds).filter(|_| !none_answered);
-                    json!({ "key_tag": key_tag, "algorithm": algorithm,
-                            "digest_type": digest_type, "matches": matches })
-                })
-                .collect();
-            for (at, _) in items.iter().enumerate().filter(|(_, item)| item["matches"].is_null()) {
-                facts.set_unknown(format!("ds[{at}].matches"), Reason::NotObserved);
-            }
-            facts.set("ds", items);
-        }
-        None if zone.is_root() => facts.set_unknown("ds", Reason::NotApplicable),
-        // A name without a zone of its own was not asked for.
-        None if none_answered => facts.set_unknown("ds", Reason::NotObserved),
-        None => facts.set_unknown("ds", Reason::DnsError),
-    }
-    if none_answered {
-        return facts.set_unknown("cds", Reason::NotObserved);
-    }
-    let wanted: BTreeSet<Ds> =
-        answered().flat_map(|survey| dnssec::child_ds(&zone.name, &survey.proofs)).collect();
-    let items: Vec<Value> = wanted
-        .iter()
-        .map(|ds| {
-            let (key_tag, algorithm, digest_type) = ds.shown();
-            let in_ds = zone.ds.as_ref().map(|set| set.contains(ds));
-            json!({ "key_tag": key_tag, "algorithm": algorithm, "digest_type": digest_type,
-                    "in_ds": in_ds, "in_dnskey": named(ds) })
-        })
-        .collect();
-    facts.set("cds", items);
 }
 
 /// The smallest network that is routed apart.

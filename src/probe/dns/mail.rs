@@ -1,9 +1,9 @@
-//! What a name says of its mail: exchanges, SPF, DKIM, DMARC, MTA-STS and TLS reports.
+//! What a name says of its mail: exchanges, SPF, DKIM, DMARC, MTA-STS, TLS reports and BIMI.
 
 use std::collections::BTreeSet;
 
 use base64::Engine;
-use futures_util::future::{join, join3};
+use futures_util::future::{join, join4};
 use hickory_proto::rr::{Name, RecordType};
 use serde_json::{Map, Value, json};
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo};
@@ -49,15 +49,17 @@ pub(super) async fn mail(
         Err(why) => facts.put("spf", Err(why)),
     }
     facts.put("dmarc", dmarc(walk, name).await);
-    let (dkim, mta_sts, tls_rpt) = join3(
+    let (dkim, mta_sts, tls_rpt, bimi) = join4(
         dkim(walk, name, selectors, takes_mail),
         tagged_record(walk, name, "_mta-sts", "STSv1", "id"),
         tagged_record(walk, name, "_smtp._tls", "TLSRPTv1", "rua"),
+        tagged_record(walk, name, "default._bimi", "BIMI1", "l"),
     )
     .await;
     facts.put("dkim", dkim);
     facts.put("mta_sts", mta_sts);
     facts.put("tls_rpt", tls_rpt);
+    facts.put("bimi", bimi);
     facts.done()
 }
 
@@ -206,12 +208,15 @@ async fn tagged_record(
     let set = values(walk.lookup(&owner, RecordType::TXT).await)?.unwrap_or_default();
     let records: Vec<&String> = set.iter().filter(|text| version(text) == Some(wanted)).collect();
     let value = match records.as_slice() {
-        [one] => tagged(one, tag).unwrap_or(""),
-        _ => "",
+        [one] => tagged(one, tag),
+        _ => None,
     };
+    // An empty logo says that there is none to show; nothing else may be empty.
+    let fine = value.is_some_and(|value| wanted == "BIMI1" || !value.is_empty());
+    let value = value.unwrap_or("");
     let errors: &[&str] = match records.len() {
         0 => &[],
-        1 if value.is_empty() => &["syntax"],
+        1 if !fine => &["syntax"],
         1 => &[],
         _ => &["multiple_records"],
     };

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher24;
 
 use super::answer::Answer;
+use super::given::Given;
+use super::skew::GRACE;
 use crate::probe::Memory;
 
 /// What the probe remembers of a target.
@@ -16,7 +18,10 @@ pub(super) struct Baseline {
     pub(super) records: BTreeMap<String, Learnt>,
     /// By `NAME TYPE`, where recursive servers are asked too.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    given: BTreeMap<String, Given>,
+    pub(super) given: BTreeMap<String, Given>,
+    /// The second at which the authorities' serials were first seen to differ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    skew_since: Option<i64>,
 }
 
 /// What one name and type showed.
@@ -137,39 +142,7 @@ fn share(part: u32, whole: u32) -> f64 {
     if whole == 0 { 1.0 } else { (f64::from(part) / f64::from(whole)).min(1.0) }
 }
 
-/// What authorities gave of late: a resolver that still gives it is no liar.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub(super) struct Given {
-    /// The longest TTL seen.
-    ttl: u32,
-    /// Values, or the word of a negative answer, with the second they were last given.
-    at: BTreeMap<String, i64>,
-}
-
 impl Baseline {
-    /// Notes what authorities give now, with the TTL that caches keep it for.
-    pub(super) fn note(&mut self, key: &str, given: &[(&Answer, u32)], now: i64) {
-        if !self.given.contains_key(key) && self.given.len() >= MAX_RECORDS {
-            return;
-        }
-        let entry = self.given.entry(key.to_owned()).or_default();
-        for (answer, ttl) in given {
-            entry.ttl = entry.ttl.max(*ttl).min(MAX_WINDOW);
-            for value in words(answer) {
-                entry.at.insert(value, now);
-            }
-        }
-        let since = now - i64::from(entry.ttl);
-        entry.at.retain(|_, at| *at >= since);
-        while entry.at.len() > MAX_GIVEN {
-            let oldest = entry.at.iter().min_by_key(|(_, at)| **at).map(|(value, _)| value.clone());
-            oldest.map(|value| entry.at.remove(&value));
-        }
-        if entry.at.is_empty() {
-            self.given.remove(key);
-        }
-    }
-
     /// What each record's baseline rests on: `NAME TYPE` → how many values it has, whether it is
     /// closed, and the share of answers that may yet be unseen.
     pub(super) fn shown(&self) -> serde_json::Value {
@@ -183,22 +156,14 @@ impl Baseline {
         self.records.iter().map(|(key, learnt)| (key.clone(), facts(learnt))).collect()
     }
 
-    /// Whether some cache may still hold this answer lawfully.
-    pub(super) fn may_be_cached(&self, key: &str, answer: &Answer, now: i64) -> bool {
-        let Some(given) = self.given.get(key) else { return false };
-        let since = now - i64::from(given.ttl);
-        let words = words(answer);
-        !words.is_empty()
-            && words.iter().all(|value| given.at.get(value).is_some_and(|at| *at >= since))
-    }
-}
-
-fn words(answer: &Answer) -> BTreeSet<String> {
-    match answer {
-        Answer::Set(set) => shortened(set.clone()),
-        Answer::Nodata => BTreeSet::from(["!nodata".to_owned()]),
-        Answer::Nxdomain => BTreeSet::from(["!nxdomain".to_owned()]),
-        Answer::Error(_) => BTreeSet::new(),
+    /// Notes which servers are behind now, and says whether that began so lately that they may be.
+    pub(super) fn is_skew_young(&mut self, behind: &BTreeSet<String>, now: i64) -> bool {
+        if behind.is_empty() {
+            self.skew_since = None;
+            return false;
+        }
+        let since = *self.skew_since.get_or_insert(now);
+        (since..since.saturating_add(GRACE)).contains(&now)
     }
 }
 
@@ -318,7 +283,7 @@ const VERSION: u16 = 1;
 const MAX_BYTES: usize = 32 * 1024;
 
 /// Names and types remembered.
-const MAX_RECORDS: usize = 128;
+pub(super) const MAX_RECORDS: usize = 128;
 
 /// Values of one name and type.
 const MAX_VALUES: usize = 64;
@@ -337,12 +302,6 @@ const MAX_MISSING_CONFIGURED: f64 = 0.1;
 
 /// The same for a set that varies: 1,000 arrivals since a value was new.
 const MAX_MISSING_VARIED: f64 = 0.003;
-
-/// Seconds for which a cache may keep an answer, at most (two days).
-const MAX_WINDOW: u32 = 48 * 3600;
-
-/// Values of one name and type that a cache may hold.
-const MAX_GIVEN: usize = 128;
 
 #[cfg(test)]
 mod tests {

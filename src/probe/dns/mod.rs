@@ -4,6 +4,7 @@
 //! An observation is a set, nodata, nxdomain, or an error with its kind. Errors never compare: a
 //! server that fails is a fact of the server, never of the record.
 
+mod abilities;
 mod answer;
 mod ask;
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod drift_tests;
 mod facts;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod given;
 mod hints;
 #[cfg(test)]
 mod lab;
@@ -28,14 +30,19 @@ mod mail;
 mod mail_tests;
 mod memory;
 mod named;
+#[cfg(test)]
+mod pin_tests;
 mod policy;
 mod rdata;
 mod resolvers;
+mod signed;
+mod skew;
 mod spf;
 mod survey;
 #[cfg(test)]
 mod tests;
 mod text;
+mod wanted;
 mod wire;
 mod zone;
 
@@ -46,8 +53,8 @@ use hickory_proto::rr::{Name, RecordType};
 use serde_json::json;
 use tokio::time::Instant;
 
+use self::abilities::Abilities;
 use self::ask::{Asker, Failure, Server};
-use self::survey::Abilities;
 use self::wire::Question;
 use futures_util::FutureExt;
 
@@ -98,12 +105,12 @@ async fn server(job: &Job, asker: &Asker, address: IpAddr) -> Outcome {
         Err(Failure::Fault(answer::Fault::TcpFailed)) => abilities.tcp = Some(false),
         Err(_) => {}
     }
-    abilities.version = survey::version(asker, &server).await;
+    abilities.version = abilities::version(asker, &server).await;
     let key = address.to_string();
     let mut measured = Measurements::new();
     let abilities = facts::abilities(&mut measured, &key, &abilities);
     measured.set("servers", json!({ &key: abilities }));
-    match survey::recursion(asker, &server).await {
+    match abilities::recursion(asker, &server).await {
         Ok(recursion) => measured.set("recursion", json!({ &key: recursion })),
         Err(why) => {
             measured.set("recursion", json!({ &key: null }));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use futures_util::future::join;
 use hickory_proto::rr::{Name, RecordType};
-use ipnet::IpNet;
 use serde_json::{Map, json};
 
 use super::answer::{self, Answer};
@@ -14,11 +13,12 @@ use super::delegate::{Cut, Walk};
 use super::drift::{self, Records, Told};
 use super::memory::Baseline;
 use super::resolvers::{self, Heard};
+use super::wanted::{self, Wanted};
 use super::zone::{self, Authorities};
-use super::{dangling, facts, mail, policy, text};
+use super::{dangling, facts, mail, policy, skew, text};
 use crate::probe::{Job, Memory};
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
-use crate::target::Settings;
+use crate::target::{Pins, Settings};
 
 /// Takes a sample of a name.
 pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Option<Memory>) {
@@ -26,7 +26,8 @@ pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Op
     let Some(name) = text::name(host) else {
         return (Outcome::Unknown(Unknown::new(Reason::DnsError, "no DNS name")), None);
     };
-    let wanted = wanted(&name, settings);
+    let pins = wanted::by_hop(&settings.pins);
+    let (wanted, left) = wanted::wanted(&name, &pins);
     let walk = Walk::new(asker, settings);
     let (authorities, heard) = join(
         authorities(asker, &walk, settings, &name, &wanted),
@@ -39,13 +40,17 @@ pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Op
         Ok(found) => {
             let records = found.records();
             write_authorities(&mut measured, job, &walk, &name, &found, &records).await;
-            write_drift(&mut measured, job, &records, &baseline);
+            let behind = behind(&mut baseline, job, &found);
+            write_drift(&mut measured, job, &pins, &records, &baseline, &behind);
+            for (subject, why) in left {
+                measured.set_unknown(Path::of("drift").member(&subject).to_string(), why);
+            }
             let now = job.now.timestamp();
             if !heard.is_empty() {
                 note(&mut baseline, &found, &records, now);
             }
             write_resolvers(&mut measured, &heard, &records, &baseline, now);
-            learn(&mut baseline, settings, &found, &records);
+            learn(&mut baseline, &pins, &found, &records);
             if job.memory.is_some() {
                 measured.set("baseline", baseline.shown());
             }
@@ -90,47 +95,6 @@ impl Found {
 struct Questions {
     cut: Arc<Cut>,
     wanted: Vec<Wanted>,
-}
-
-/// A name and type to ask for.
-#[derive(Clone, Debug)]
-pub(super) struct Wanted {
-    /// The name.
-    pub(super) name: Name,
-    /// The type.
-    pub(super) kind: RecordType,
-    /// Networks that it is asked for beside.
-    pub(super) subnets: Vec<IpNet>,
-}
-
-/// Names and types to ask for: the target's addresses and alias, and whatever is pinned.
-fn wanted(name: &Name, settings: &Settings) -> Vec<Wanted> {
-    let plain = |name: &Name, kind| Wanted { name: name.clone(), kind, subnets: Vec::new() };
-    let mut wanted: Vec<Wanted> =
-        [RecordType::A, RecordType::AAAA, RecordType::CNAME].map(|kind| plain(name, kind)).into();
-    for (pinned, types) in &settings.pins.0 {
-        if pinned.parse::<std::net::IpAddr>().is_ok() {
-            continue;
-        }
-        let Some(pinned) = text::name(pinned) else { continue };
-        for (kind, pin) in types {
-            let Some(kind) = answer::record_type(kind.as_str()) else { continue };
-            // What an alias is held to needs the alias.
-            let alias = pin.cname_suffix.as_ref().map(|_| RecordType::CNAME);
-            for kind in [kind].into_iter().chain(alias) {
-                let is_it = |one: &Wanted| one.name == pinned && one.kind == kind;
-                if !wanted.iter().any(is_it) && wanted.len() < MAX_WANTED {
-                    wanted.push(plain(&pinned, kind));
-                }
-            }
-            let nets = pin.subnets.keys().filter_map(|net| net.parse::<IpNet>().ok());
-            if let Some(one) = wanted.iter_mut().find(|one| one.name == pinned && one.kind == kind)
-            {
-                one.subnets.extend(nets.take(MAX_SUBNETS));
-            }
-        }
-    }
-    wanted
 }
 
 /// Finds the zones of all that is wanted and asks their authorities.
@@ -215,9 +179,29 @@ fn selectors(name: &Name, settings: &Settings) -> BTreeSet<String> {
         .collect()
 }
 
-fn write_drift(measured: &mut Measurements, job: &Job, records: &Records, baseline: &Baseline) {
-    let pins = &job.point.target.settings.pins;
-    let drift = drift::judge(records, pins, baseline, job.now.date_naive());
+/// The servers that may be behind: none in a sample by hand, which nobody takes again.
+fn behind(baseline: &mut Baseline, job: &Job, found: &Found) -> BTreeSet<String> {
+    let serials = |zone: &Authorities| -> BTreeMap<String, u32> {
+        let soa = zone.surveys.iter().filter_map(|s| Some((s.address(), s.soa.as_ref()?.serial)));
+        soa.map(|(server, serial)| (server.to_string(), serial)).collect()
+    };
+    let behind = found.zones.iter().flat_map(|zone| skew::behind(&serials(zone))).collect();
+    match job.is_planned() && baseline.is_skew_young(&behind, job.now.timestamp()) {
+        true => behind,
+        false => BTreeSet::new(),
+    }
+}
+
+fn write_drift(
+    measured: &mut Measurements,
+    job: &Job,
+    pins: &Pins,
+    records: &Records,
+    baseline: &Baseline,
+    behind: &BTreeSet<String>,
+) {
+    let mut drift = drift::judge(records, pins, baseline, job.now.date_naive());
+    skew::spare(&mut drift, records, behind);
     measured.set("drift", drift.items);
     for (subject, why) in drift.unknown {
         measured.set_unknown(Path::of("drift").member(&subject).to_string(), why);
@@ -266,7 +250,7 @@ fn note(baseline: &mut Baseline, found: &Found, records: &Records, now: i64) {
 
 /// Learns what no pin speaks of, as far as it is ours: what an alias comes to in another's zone is
 /// for the other to change.
-fn learn(baseline: &mut Baseline, settings: &Settings, found: &Found, records: &Records) {
+fn learn(baseline: &mut Baseline, pins: &Pins, found: &Found, records: &Records) {
     let is_ours = |target: &str| {
         text::name(target).is_some_and(|name| found.zones.iter().any(|z| z.name.zone_of(&name)))
     };
@@ -275,7 +259,7 @@ fn learn(baseline: &mut Baseline, settings: &Settings, found: &Found, records: &
         let targets = aliases.filter_map(|told| told.seen.as_ref().ok()?.values()).flatten();
         let is_foreign = targets.into_iter().any(|target| !is_ours(&target));
         for (kind, servers) in types {
-            let is_pinned = drift::pinned(&settings.pins, name, kind).is_some();
+            let is_pinned = drift::pinned(pins, name, kind).is_some();
             if is_pinned || is_foreign && kind != "CNAME" {
                 continue;
             }
@@ -303,17 +287,12 @@ const OF_AUTHORITIES: &[&str] = &[
     "dnssec",
     "ds",
     "cds",
+    "cdnskey",
     "nsec3",
     "wildcard",
     "recursion",
     "transfer",
 ];
 
-/// Networks that one name and type is asked for.
-const MAX_SUBNETS: usize = 16;
-
 /// Seconds that a negative answer is kept where the zone does not say (RFC 2308 §5).
 const NEGATIVE_TTL: u32 = 10_800;
-
-/// Names and types asked for in one sample.
-const MAX_WANTED: usize = 500;

@@ -12,7 +12,7 @@ use super::answer::{self, Answer, Seen};
 use super::ask::{Asker, Failure, Server};
 use super::drift::Records;
 use super::memory::Baseline;
-use super::named::Wanted;
+use super::wanted::Wanted;
 use super::wire::Question;
 use crate::probe::dial::Purpose;
 use crate::sample::{Path, Reason, Unknown};

@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::time::Duration;
 
-use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::SOA;
-use hickory_proto::rr::{DNSClass, Name, RData, RecordType};
+use hickory_proto::rr::{Name, RData, RecordType};
 use ipnet::IpNet;
 
+use super::abilities::{self, Abilities};
 use super::answer::{self, Answer, Fault, Seen, Told};
 use super::ask::{Asker, Failure, Reply, Server};
 use super::delegate::Walk;
 use super::dnssec::{self, Dnskey, Packet, Proof};
-use super::named::Wanted;
 use super::text;
+use super::wanted::Wanted;
 use super::wire::Question;
 use crate::sample::{Reason, Unknown};
 
@@ -48,27 +47,6 @@ pub(super) struct Survey {
     pub(super) recursion: Result<bool, Unknown>,
     /// `open`, `refused` or an error.
     pub(super) transfer: Result<String, Unknown>,
-}
-
-/// What a server is able to do, as far as its answers showed.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Abilities {
-    pub(super) edns: Option<bool>,
-    pub(super) tcp: Option<bool>,
-    pub(super) keeps_case: Option<bool>,
-    pub(super) latency: Option<Duration>,
-    pub(super) version: Option<String>,
-}
-
-impl Abilities {
-    /// Takes in what one more answer showed.
-    pub(super) fn note(&mut self, reply: &Reply) {
-        if let Some(edns) = reply.edns {
-            self.edns = Some(self.edns.unwrap_or(true) && edns);
-        }
-        self.keeps_case = Some(self.keeps_case.unwrap_or(true) && reply.keeps_case);
-        self.latency = self.latency.max(Some(reply.latency));
-    }
 }
 
 impl Survey {
@@ -122,9 +100,9 @@ pub(super) async fn take(
         survey.ask_keys(asker, zone).await;
         survey.ask_wildcard(asker, zone).await;
         survey.try_tcp(asker, zone).await;
-        survey.abilities.version = version(asker, &survey.server).await;
-        survey.recursion = recursion(asker, &survey.server).await;
-        survey.transfer = transfer(asker, &survey.server, zone).await;
+        survey.abilities.version = abilities::version(asker, &survey.server).await;
+        survey.recursion = abilities::recursion(asker, &survey.server).await;
+        survey.transfer = abilities::transfer(asker, &survey.server, zone).await;
     }
     survey
 }
@@ -277,7 +255,7 @@ impl Survey {
             }
         };
         if self.keys.as_ref().is_ok_and(|keys| !keys.is_empty()) {
-            for kind in [RecordType::CDS, RecordType::NSEC3PARAM] {
+            for kind in [RecordType::CDS, RecordType::CDNSKEY, RecordType::NSEC3PARAM] {
                 // Kept as a proof, or not known of.
                 let _ = self.ask(asker, &Question::of(zone, kind)).await;
             }
@@ -368,52 +346,6 @@ impl Survey {
         use Fault::{CnameLoop, Formerr, Malformed, Servfail, TcpFailed};
         if matches!(fault, CnameLoop | Formerr | Malformed | Servfail | TcpFailed) {
             self.blame(fault);
-        }
-    }
-}
-
-/// The server's version by `version.bind CH TXT`; empty where it keeps it to itself.
-pub(super) async fn version(asker: &Asker, server: &Server) -> Option<String> {
-    let name = text::name("version.bind")?;
-    let question = Question { class: DNSClass::CH, ..Question::of(&name, RecordType::TXT) };
-    let reply = asker.ask(server, &question).await.ok()?;
-    let text = reply.message.answers.iter().find_map(|record| match &record.data {
-        RData::TXT(txt) => Some(text::of_octets(txt.txt_data.iter().flatten().copied())),
-        _ => None,
-    });
-    Some(text.unwrap_or_default().chars().take(200).collect())
-}
-
-/// Whether a server recurses: it offers to (RA), and does so for a name that is none of its own.
-pub(super) async fn recursion(asker: &Asker, server: &Server) -> Result<bool, Unknown> {
-    let question = Question::of(&Name::root(), RecordType::NS).recursive();
-    match asker.ask(server, &question).await {
-        Ok(reply) => Ok(recurses(&reply.message)),
-        Err(failure) => Err(failure.unknown()),
-    }
-}
-
-fn recurses(message: &Message) -> bool {
-    message.metadata.recursion_available
-        && match message.metadata.response_code {
-            ResponseCode::NoError => !message.answers.is_empty(),
-            // It tried for us and failed.
-            ResponseCode::ServFail | ResponseCode::NXDomain => true,
-            _ => false,
-        }
-}
-
-/// Asks for the whole zone and hangs up after the first message: proof, no data pull.
-async fn transfer(asker: &Asker, server: &Server, zone: &Name) -> Result<String, Unknown> {
-    match asker.ask_tcp(server, &Question::of(zone, RecordType::AXFR)).await {
-        Err(Failure::Unasked(unknown)) => Err(unknown),
-        // RFC 5936 lets a server refuse by hanging up; that is no proof of either.
-        Err(Failure::Fault(fault)) => Ok(format!("error:{fault}")),
-        Ok(reply) => {
-            let first = reply.message.answers.first();
-            let is_open = reply.message.metadata.response_code == ResponseCode::NoError
-                && first.is_some_and(|r| r.record_type() == RecordType::SOA && r.name == *zone);
-            Ok(if is_open { "open" } else { "refused" }.to_owned())
         }
     }
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::lab::{Lab, Script, Way};
 use crate::probe::dial::{Dialer, Unbounded};
 use crate::probe::{Job, Memory, Run};
-use crate::sample::{Measurements, Outcome, Reason};
+use crate::sample::{Cause, Measurements, Outcome, Reason};
 use crate::target::{Point, ProbeKind, Settings, Target, TextFile};
 
 const ROOT: &str = ". 60 SOA 1
@@ -32,7 +32,7 @@ const TLD: &str = "test 60 SOA 1
     loop.test 60 NS ns.loop2.test
     loop2.test 60 NS ns.loop.test";
 
-const SHOP: &str = "shop.test 300 SOA 7
+pub(super) const SHOP: &str = "shop.test 300 SOA 7
     shop.test 300 NS ns1.shop.test
     shop.test 300 NS ns2.shop.test
     ns1.shop.test 300 A 127.0.0.3
@@ -53,12 +53,12 @@ const CDN: &str = "cdn.test 60 SOA 1
     ns.cdn.test 60 A 127.0.0.5
     edge.cdn.test 60 A 198.51.100.7";
 
-fn shop() -> Script {
+pub(super) fn shop() -> Script {
     Script::of(&[("shop.test", SHOP)])
 }
 
 /// The internet with two given servers of shop.test, and more.
-async fn internet(ns1: Script, ns2: Script, more: Vec<(u8, Script)>) -> Lab {
+pub(super) async fn internet(ns1: Script, ns2: Script, more: Vec<(u8, Script)>) -> Lab {
     let mut scripts = vec![
         (1, Script::of(&[(".", ROOT)])),
         (2, Script::of(&[("test", TLD)])),
@@ -72,9 +72,10 @@ async fn internet(ns1: Script, ns2: Script, more: Vec<(u8, Script)>) -> Lab {
 
 pub(super) struct Asked {
     pub(super) settings: Settings,
-    memory: Option<Memory>,
+    pub(super) memory: Option<Memory>,
     pub(super) now: DateTime<Utc>,
     seed: u64,
+    pub(super) cause: Cause,
 }
 
 pub(super) fn asked(lab: &Lab) -> Asked {
@@ -90,7 +91,7 @@ pub(super) fn asked_at(port: u16) -> Asked {
         ..Settings::default()
     };
     let now = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
-    Asked { settings, memory: None, now, seed: 42 }
+    Asked { settings, memory: None, now, seed: 42, cause: Cause::Scheduled }
 }
 
 impl Asked {
@@ -105,7 +106,7 @@ impl Asked {
         self
     }
 
-    async fn of(&self, target: &str) -> Run {
+    pub(super) async fn of(&self, target: &str) -> Run {
         let settings = Arc::new(self.settings.clone());
         let mut target = Target::new(target.parse().expect("a target"));
         target.settings = settings.clone();
@@ -116,7 +117,7 @@ impl Asked {
             memory: self.memory.clone(),
             now: self.now,
             seed: self.seed,
-            cause: crate::sample::Cause::Scheduled,
+            cause: self.cause,
             dialer,
             glimpses: false,
         })
@@ -128,7 +129,7 @@ impl Asked {
     }
 }
 
-fn measured(run: Run) -> Measurements {
+pub(super) fn measured(run: Run) -> Measurements {
     let [observation] = run.observations.as_slice() else { panic!("one observation") };
     match &observation.outcome {
         Outcome::Measured(measured) => measured.clone(),

@@ -233,6 +233,11 @@ pub(super) fn child_ds(zone: &Name, proofs: &[Proof]) -> BTreeSet<Ds> {
     data(zone, RecordType::CDS, proofs).filter_map(Ds::read).collect()
 }
 
+/// The CDNSKEY set that a server gives for the zone.
+pub(super) fn child_keys(zone: &Name, proofs: &[Proof]) -> BTreeSet<Dnskey> {
+    data(zone, RecordType::CDNSKEY, proofs).filter_map(Dnskey::read).collect()
+}
+
 /// Iterations and salt of the zone's NSEC3, if it uses it.
 pub(super) fn nsec3(zone: &Name, proofs: &[Proof]) -> Option<(u16, String)> {
     let data = data(zone, RecordType::NSEC3PARAM, proofs).next()?;
@@ -252,6 +257,13 @@ fn data<'a>(
         .filter_map(move |proof| proof.packet.answer(zone, kind))
         .flat_map(|set| set.data.iter().map(Vec::as_slice))
         .take(MAX_RECORDS)
+}
+
+impl Dnskey {
+    /// Its tag and algorithm as a sample writes them.
+    pub(super) fn shown(&self) -> (u16, u8) {
+        (self.tag, self.algorithm)
+    }
 }
 
 impl Ds {
