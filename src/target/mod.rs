@@ -1,6 +1,7 @@
 //! The vocabulary of *where*: targets, endpoints, labels, sampling points and their switches.
 
 mod cost;
+mod credentials;
 mod endpoint;
 mod pins;
 mod point;
@@ -9,6 +10,7 @@ mod settings;
 mod units;
 
 pub use cost::DEFAULT_PORTS;
+pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::{Endpoint, EndpointError, Host, Scheme, StartTls};
 pub use pins::{Expectation, PinError, PinType, Pins};
 pub use point::{Labels, Point, PointKey, ProbeKind, Target, chooses};
