@@ -47,6 +47,7 @@ fn settings(settings: &Settings) -> Value {
                 part(rule.to_port.map(|port| port.to_string())),
             )
         }).collect::<Vec<_>>(),
+        "credentials": settings.credentials.as_ref().map(|secret| format!("{secret:?}")),
         "dns_port": settings.dns_port,
         "dns_server": settings.dns_servers,
         "cdn_ranges": file(&settings.cdn_ranges),

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use super::model::{DEFAULT_MAX_ADDRESSES, DEFAULT_PLAN, Ranges, RepeatSpec, TargetConfig};
 use crate::schedule::Plan;
 use crate::target::{
-    ConnectTo, Endpoint, Labels, Pins, PortSet, ProbeKind, Settings, Target, TextFile,
+    ConnectTo, Credentials, Endpoint, Labels, Pins, PortSet, ProbeKind, Settings, Target, TextFile,
 };
 
 /// What one block says; what it does not say comes from the block below it.
@@ -44,6 +44,8 @@ pub(crate) struct Overrides {
     pub(crate) allow_networks: Vec<IpNet>,
     pub(crate) intrusive: Option<bool>,
     pub(crate) max_addresses: Option<usize>,
+    /// A target's own; nothing else has it.
+    pub(crate) credentials: Option<Credentials>,
     /// No key of a target: the file's `contact` in every one.
     pub(crate) user_agent: Option<Arc<str>>,
 }
@@ -107,6 +109,7 @@ impl Overrides {
             ca_file: self.ca_file,
             concurrency: self.concurrency,
             connect_to: self.connect_to.unwrap_or_default(),
+            credentials: self.credentials,
             dns_port: self.dns_port,
             dns_servers: self.dns_servers.unwrap_or_default(),
             hosts_file: self.hosts_file,

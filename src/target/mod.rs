@@ -1,6 +1,7 @@
 //! The vocabulary of *where*: targets, endpoints, labels, sampling points and their switches.
 
 mod cost;
+mod credentials;
 mod endpoint;
 mod network;
 mod pins;
@@ -10,6 +11,7 @@ mod settings;
 mod units;
 
 pub use cost::{DEFAULT_PORTS, DRIP_BLOCKS, DRIP_TIERS};
+pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::{Endpoint, EndpointError, Host, Scheme, StartTls};
 pub use network::{NetworkError, of_network};
 pub use pins::{Expectation, PinError, PinType, Pins};

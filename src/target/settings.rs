@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::{Endpoint, Host, Pins, PortSet};
+use super::{Credentials, Endpoint, Host, Pins, PortSet};
 
 /// How a target is sampled, beyond where it is. Files are read at load, so that a mistake in one is
 /// found by `config check` and a probe touches no file system.
@@ -25,6 +25,9 @@ pub struct Settings {
     pub concurrency: Option<usize>,
     /// curl's connect-to: the first match decides where a host and port are dialled.
     pub connect_to: Vec<ConnectTo>,
+    /// What the http probe sends to the target's own origin, over https that it trusts, or over the
+    /// plain http that the target names.
+    pub credentials: Option<Credentials>,
     /// The port of every authority.
     pub dns_port: Option<u16>,
     /// Recursive servers to resolve by and to hold against the authorities.

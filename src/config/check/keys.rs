@@ -12,12 +12,12 @@ use super::expectations::pins;
 use crate::config::at::At;
 use crate::config::context::{Context, parse_server};
 use crate::config::diagnostics::did_you_mean;
-use crate::config::file::{Keys, Many};
+use crate::config::file::{Keys, Many, Target};
 use crate::config::files::{MAX_FILE, MAX_LIST};
 use crate::config::overrides::Overrides;
 use crate::inventory::parse_network;
 use crate::schedule::{Plan, Rate};
-use crate::target::{Host, PortSet, ProbeKind, Settings};
+use crate::target::{Credentials, Host, PortSet, ProbeKind, Settings};
 
 pub(super) fn check(
     context: &mut Context<'_>,
@@ -152,6 +152,20 @@ fn files(context: &mut Context<'_>, keys: &Keys, checked: &mut Overrides) {
     {
         context.error(&at.span, format!("{} holds no PEM certificate", file.path.display()));
     }
+}
+
+/// What the target asks for; a target's own, so that no list of targets decides who gets it.
+pub(super) fn credentials(context: &mut Context<'_>, target: &Target) -> Option<Credentials> {
+    let by_file = target.authorization_file.as_ref().and_then(|at| {
+        let secret = context.secret(at)?;
+        context.read(&at.span, Credentials::parse(secret.expose()))
+    });
+    let Some(at) = &target.basic_auth else { return by_file };
+    if target.authorization_file.is_some() {
+        context.error(&at.span, "one of authorization_file and basic_auth, not both");
+    }
+    let password = context.secret(&at.value.password_file)?;
+    context.read(&at.span, Credentials::basic(&at.value.username.value, password.expose()))
 }
 
 fn server_name(context: &mut Context<'_>, at: &At<String>) -> Option<String> {

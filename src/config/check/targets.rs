@@ -48,7 +48,9 @@ pub(super) fn check(
     let mut seen: HashSet<Arc<str>> = HashSet::new();
     for At { value: target, .. } in file.targets {
         let at = target.target.clone();
+        let credentials = keys::credentials(context, &target);
         let own = keys::check(context, &target.into_keys(), plans, known);
+        let own = Overrides { credentials, ..own };
         allowed.extend(own.allow_networks.iter().copied());
         let found = of_network(&at.value);
         let is_network = found.is_some();

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer};
 use super::at::At;
 use crate::schedule::{BudgetSpec, PlanSpec, WindowSpec};
 
-pub(crate) use alerting::{Alerting, HttpConfig};
+pub(crate) use alerting::{Alerting, BasicAuth, HttpConfig};
 pub(crate) use blocks::{
     Budgets, Data, Detect, Exception, Maintenance, Outlay, Plan, Rules, Scope, Token, Web,
 };

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{HttpConfig, Many};
+use super::{BasicAuth, HttpConfig, Many};
 use crate::config::at::At;
 use crate::schedule::Rate;
 use crate::target::{Pins, ProbeKind};
@@ -153,6 +153,13 @@ with_target_keys! {
         /// with `probes: [ports]` a network too, `192.0.2.0/28`: each of its addresses (1,024 at most) is
         /// a target of its own.
         target: At<String>,
+        /// A file with the value of the Authorization field, such as `Bearer …`, that the http probe
+        /// sends to this target alone.
+        #[serde(default)]
+        authorization_file: Option<At<String>>,
+        /// The same by user name and password.
+        #[serde(default)]
+        basic_auth: Option<At<BasicAuth>>,
     }
 
     /// Lists of targets in files, in Prometheus' file_sd shape. What is found has the keys below.

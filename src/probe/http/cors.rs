@@ -25,7 +25,7 @@ pub(super) fn read(asked: &[Asked]) -> Vec<Sharing> {
     let told = asked.iter().filter_map(|one| {
         let Extra::Cors(method, origin) = one.extra else { return None };
         let answer = one.answer.as_ref().ok()?;
-        super::usable::judge(answer.head.status, &answer.head.fields).ok()?;
+        super::usable::judge(answer).ok()?;
         let (allows, credentials) = told(&answer.head.fields, &one.origin);
         Some(Sharing {
             origin: origin.as_str(),

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, HOST, USER_AGENT};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, HOST, HeaderValue, USER_AGENT,
+};
 use http::{Method, Request, Version};
 use http_body_util::Empty;
 use hyper::body::Incoming;
@@ -27,12 +29,13 @@ use crate::probe::dial::Dialer;
 use crate::probe::tls::glimpse;
 use crate::probe::trust::{self, Anchors, Verdict, WEAK_SIGNATURE};
 use crate::sample::{Outcome, Reason, Unknown};
-use crate::target::{Host, ProbeKind};
+use crate::target::{Credentials, Host, ProbeKind};
 
 use super::body::{self, Body, Want};
 use super::fields::Fields;
 use super::handshake::{Secured, of_stream, secure};
 use super::head::{self, Head};
+use super::text::REDACTED;
 use super::tee::{Copied, Tee};
 
 /// Bytes one connection may bring: a TLS handshake with its certificates, a head, and as much of a
@@ -56,6 +59,8 @@ pub(super) struct Question<'a> {
     pub(super) fields: &'a [(&'static str, &'a str)],
     /// What of the body is wanted.
     pub(super) want: Want,
+    /// What the origin asks for; sent over https only where the certificate is trusted.
+    pub(super) credentials: Option<&'a Credentials>,
     /// The User-Agent.
     pub(super) agent: &'a str,
     /// What its chain may end in.
@@ -116,13 +121,16 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
         .map_err(|error| error.unknown())?;
     let mut timings = Timings { connect: clock.lap(), ..Timings::default() };
     let address = connection.peer().map_or(question.address, |peer| peer.ip());
-    let ((head, body), trust) = if question.url.scheme() == "https" {
+    let ((mut head, body), trust) = if question.url.scheme() == "https" {
         let name = ServerName::try_from(question.server_name.to_owned())
             .map_err(|error| Unknown::new(Reason::LocalError, error.to_string()))?;
         let mut secured = secure(connection, name).await?;
         timings.tls = clock.lap();
         secured.handshake.duration = Duration::from_secs_f64(timings.tls);
         let trust = judge(&secured, question, clock.start.elapsed());
+        // Whoever shows another certificate may be anyone.
+        let credentials = question.credentials.filter(|_| trust == Verdict::Trusted);
+        let question = &Question { credentials, ..question.clone() };
         let spoken = if secured.is_h2 {
             speak_h2(secured.stream, question).await?
         } else {
@@ -134,6 +142,11 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
     };
     timings.first_byte = clock.lap();
     timings.total = clock.total();
+    if let Some(credentials) = question.credentials {
+        // What a peer says back of them stays here, and leads nowhere.
+        let echoes = head.fields.0.iter_mut().filter(|field| credentials.are_in(&field.value));
+        echoes.for_each(|field| REDACTED.clone_into(&mut field.value));
+    }
     Ok(Answer { address, head, body, trust, timings })
 }
 
@@ -266,6 +279,13 @@ fn request(question: &Question<'_>, version: Version) -> Result<Request<Empty<By
     }
     if !question.fields.iter().any(|(name, _)| *name == ACCEPT_ENCODING) {
         request = request.header(ACCEPT_ENCODING, "identity");
+    }
+    if let Some(credentials) = question.credentials {
+        let mut value = HeaderValue::try_from(credentials.expose())
+            .map_err(|_| Unknown::new(Reason::LocalError, "credentials that are no field"))?;
+        // No table of HTTP/2 and no log has it.
+        value.set_sensitive(true);
+        request = request.header(AUTHORIZATION, value);
     }
     if !is_h2 {
         let authority = &url[Position::BeforeHost..Position::AfterPort];

@@ -41,7 +41,7 @@ pub(super) fn is_whole(asked: &[Asked]) -> bool {
 /// An answer of the site itself: no limit, no fault.
 fn answer(one: &Asked) -> Option<&Answer> {
     let answer = one.answer.as_ref().ok()?;
-    usable::judge_further(answer.head.status, &answer.head.fields).ok()?;
+    usable::judge_further(answer).ok()?;
     Some(answer)
 }
 

@@ -200,7 +200,9 @@ async fn one(
             (Method::GET, &[], Want::Nothing)
         }
     };
-    let way = Way { method, fields, want };
+    // The rest is asked as anyone would ask.
+    let is_as_user = matches!(extra, Extra::Cors(CorsMethod::Get, _) | Extra::Compressed);
+    let way = Way { method, fields, want, is_as_user };
     let answer = walker.extra(url, way.clone(), deadline).await?;
     // RFC 9116 §3 lets the file be found by a redirect.
     match redirect::next(url, &answer.head) {

@@ -121,7 +121,7 @@ pub(super) fn measure(seen: &Seen, asked: &[Asked], now: DateTime<Utc>) -> Measu
     }
     let usable = seen.judged_hop().and_then(|hop| {
         let answer = hop.answer.as_ref().map_err(Clone::clone)?;
-        usable::judge(answer.head.status, &answer.head.fields).map(|()| (hop, answer))
+        usable::judge(answer).map(|()| (hop, answer))
     });
     match usable {
         Ok((hop, answer)) => {
@@ -212,7 +212,7 @@ fn https(seen: &Seen, measurements: &mut Measurements) {
         measurements.set_unknown("https.certificate_trusted", why.clone());
         measurements.set_unknown("https.certificate_error", why);
     }
-    match usable::judge(answer.head.status, &answer.head.fields) {
+    match usable::judge(answer) {
         Ok(()) => {
             // RFC 6797 §8.1, §8.1.1: not from an untrusted connection, nor from an address.
             let is_heeded = trusted == Some(true) && seen.own.name().is_some();
@@ -268,7 +268,7 @@ pub(super) fn departures(
 ) {
     let judged = seen.judged_hop().and_then(|hop| {
         let answer = hop.answer.as_ref().map_err(Clone::clone)?;
-        usable::judge(answer.head.status, &answer.head.fields).map(|()| (hop, answer))
+        usable::judge(answer).map(|()| (hop, answer))
     });
     let (hop, answer) = match judged {
         Ok(judged) => judged,
@@ -328,9 +328,9 @@ fn over_all_hops(seen: &Seen, now: DateTime<Utc>, measurements: &mut Measurement
         .in_order()
         .into_iter()
         .filter_map(|hop| {
-            let head = &hop.answer.as_ref().ok()?.head;
-            usable::judge(head.status, &head.fields).ok()?;
-            Some((&head.fields, hop.url.scheme() == "https"))
+            let answer = hop.answer.as_ref().ok()?;
+            usable::judge(answer).ok()?;
+            Some((&answer.head.fields, hop.url.scheme() == "https"))
         })
         .collect();
     measurements.set("cookies", cookies::read(usable.iter().copied(), now));

@@ -6,6 +6,7 @@
 
 mod beside;
 mod body;
+mod challenge;
 mod cookies;
 mod cors;
 mod cross_origin;
@@ -138,8 +139,7 @@ async fn further(
     let places = walks.into_iter().flatten().find_map(|walk| {
         let hop = |index: Option<&usize>| index.and_then(|&index| walker.hops().get(index));
         let (first, last) = (hop(walk.hops.first())?, hop(walk.hops.last())?);
-        let head = &last.answer.as_ref().ok()?.head;
-        usable::judge(head.status, &head.fields).ok()?;
+        usable::judge(last.answer.as_ref().ok()?).ok()?;
         Some((last.url.clone(), first.url.clone()))
     });
     let Some((page, root)) = places else { return Vec::new() };

@@ -1,5 +1,6 @@
 //! What a page's markup loads and declares, gathered while its body streams by.
 
+use super::challenge::{self, Sign};
 use super::markup::{Reader, Tag};
 
 /// What was found; lists are bounded.
@@ -15,6 +16,8 @@ pub(super) struct Page {
     pub(super) referrer: Option<String>,
     /// The `href` of the first `<base>`.
     pub(super) base: Option<String>,
+    /// What shows that it may be no page of the site's, one a sign.
+    pub(super) signs: Vec<&'static Sign>,
     /// Whether all of the body was read.
     pub(super) is_whole: bool,
 }
@@ -90,6 +93,9 @@ fn take(page: &mut Page, depth: &mut Depth, tag: &Tag) {
     }
     if tag.is_end {
         return;
+    }
+    if let Some(sign) = challenge::sign(tag).filter(|sign| !page.signs.contains(sign)) {
+        page.signs.push(sign);
     }
     match &*tag.name {
         "script" => {

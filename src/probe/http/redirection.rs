@@ -20,7 +20,7 @@ pub(super) fn measure(seen: &Seen, measurements: &mut Measurements) {
         return;
     };
     let usable = match &first.answer {
-        Ok(answer) => usable::judge(answer.head.status, &answer.head.fields),
+        Ok(answer) => usable::judge(answer),
         Err(unknown) if unknown.reason == Reason::Refused => return refused(measurements),
         Err(unknown) => Err(unknown.clone()),
     };
@@ -61,7 +61,7 @@ fn arrival(last: &super::walk::Hop) -> Result<bool, Unknown> {
         return Ok(true);
     }
     let answer = last.answer.as_ref().map_err(Clone::clone)?;
-    usable::judge(answer.head.status, &answer.head.fields).map(|()| false)
+    usable::judge(answer).map(|()| false)
 }
 
 fn refused(measurements: &mut Measurements) {

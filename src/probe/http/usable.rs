@@ -3,14 +3,20 @@
 
 use crate::sample::{Reason, Unknown};
 
-use super::fields::Fields;
+use super::challenge;
+use super::exchange::Answer;
 
 /// Why the response says nothing of the posture; `Ok` if it does.
-pub(super) fn judge(status: u16, fields: &Fields) -> Result<(), Unknown> {
-    if let Some(who) = challenge(status, fields) {
+pub(super) fn judge(answer: &Answer) -> Result<(), Unknown> {
+    let (status, fields) = (answer.head.status, &answer.head.fields);
+    if let Some(who) = challenge::who(status, fields, answer.body.page.as_ref()) {
         return Err(Unknown::new(Reason::Challenge, who));
     }
     match status {
+        // RFC 9110 §15.6.4: overload, or maintenance.
+        503 if fields.first("retry-after").is_some() => {
+            Err(Unknown::new(Reason::HttpStatus, "503 with Retry-After, as in maintenance"))
+        }
         429 => Err(Unknown::new(Reason::HttpStatus, "429")),
         // The request or the connection was at fault, not the site: bad request, timeout,
         // misdirected, too early, fields too large.
@@ -23,57 +29,21 @@ pub(super) fn judge(status: u16, fields: &Fields) -> Result<(), Unknown> {
 
 /// The same for a further request: what the site makes of an odd method or path is its own affair,
 /// but a limit or a challenge is not.
-pub(super) fn judge_further(status: u16, fields: &Fields) -> Result<(), Unknown> {
-    match judge(status, fields) {
+pub(super) fn judge_further(answer: &Answer) -> Result<(), Unknown> {
+    let status = answer.head.status;
+    match judge(answer) {
         Err(unknown) if unknown.reason == Reason::Challenge || status == 429 => Err(unknown),
         Err(unknown) if matches!(status, 500 | 502..) => Err(unknown),
         _ => Ok(()),
     }
 }
 
-fn challenge(status: u16, fields: &Fields) -> Option<&'static str> {
-    let shows = |mark: &Mark| {
-        (mark.statuses.is_empty() || mark.statuses.contains(&status))
-            && fields.all(mark.field).any(|value| {
-                mark.values.is_empty()
-                    || mark.values.iter().any(|known| value.eq_ignore_ascii_case(known))
-            })
-    };
-    MARKS.iter().find(|mark| shows(mark)).map(|mark| mark.who)
-}
-
-/// How a challenge or block page of one vendor is known.
-struct Mark {
-    who: &'static str,
-    field: &'static str,
-    /// Any of these; any value if empty.
-    values: &'static [&'static str],
-    /// Any of these; any status if empty.
-    statuses: &'static [u16],
-}
-
-/// The one table of challenge and block pages, from the vendors' own documentation.
-const MARKS: [Mark; 6] = [
-    Mark { who: "Cloudflare", field: "cf-mitigated", values: &["challenge"], statuses: &[] },
-    Mark {
-        who: "AWS WAF",
-        field: "x-amzn-waf-action",
-        values: &["challenge", "captcha"],
-        statuses: &[],
-    },
-    Mark { who: "Vercel", field: "x-vercel-mitigated", values: &[], statuses: &[] },
-    Mark { who: "Sucuri", field: "x-sucuri-block", values: &[], statuses: &[] },
-    Mark { who: "DataDome", field: "x-datadome", values: &["protected"], statuses: &[401, 403] },
-    // Akamai names itself only on pages that it makes itself.
-    Mark { who: "Akamai", field: "server", values: &["AkamaiGHost"], statuses: &[403] },
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn reason(status: u16, pairs: &[(&str, &str)]) -> Option<Reason> {
-        judge(status, &Fields::of(pairs)).err().map(|unknown| unknown.reason)
+        judge(&Answer::of(status, pairs, "")).err().map(|unknown| unknown.reason)
     }
 
     #[test]
@@ -87,20 +57,15 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_is_known_by_its_marks_only() {
-        for (status, field, value, expected) in [
-            (403, "CF-Mitigated", "challenge", Some(Reason::Challenge)),
-            (200, "cf-mitigated", "challenge", Some(Reason::Challenge)),
-            (503, "cf-mitigated", "challenge", Some(Reason::Challenge)),
-            (403, "server", "cloudflare", None),
-            (202, "x-amzn-waf-action", "challenge", Some(Reason::Challenge)),
-            (405, "x-amzn-waf-action", "captcha", Some(Reason::Challenge)),
-            (403, "x-datadome", "protected", Some(Reason::Challenge)),
-            (200, "x-datadome", "protected", None),
-            (403, "server", "AkamaiGHost", Some(Reason::Challenge)),
-            (301, "server", "AkamaiGHost", None),
-        ] {
-            assert_eq!(reason(status, &[(field, value)]), expected, "{status} {field}: {value}");
-        }
+    fn maintenance_is_told_from_a_fault() {
+        let told = |status, pairs: &[(&str, &str)]| {
+            judge(&Answer::of(status, pairs, "")).err().map(|unknown| unknown.to_string())
+        };
+        let maintenance = "http_status: 503 with Retry-After, as in maintenance";
+        assert_eq!(told(503, &[("Retry-After", "120")]).as_deref(), Some(maintenance));
+        assert_eq!(told(503, &[]).as_deref(), Some("http_status: 503"));
+        assert_eq!(told(301, &[("Retry-After", "120")]), None);
+        let challenge = [("Retry-After", "120"), ("cf-mitigated", "challenge")];
+        assert_eq!(told(503, &challenge).as_deref(), Some("challenge: Cloudflare"));
     }
 }

@@ -59,6 +59,13 @@ pub(super) fn starts(endpoint: &Endpoint) -> Option<Starts> {
     (starts.http.is_some() || starts.https.is_some()).then_some(starts)
 }
 
+/// The one origin that credentials are for: https, or plain http where the target names it and it is
+/// all that is walked.
+fn guarded(endpoint: &Endpoint) -> Option<Url> {
+    let Starts { http, https } = starts(endpoint)?;
+    https.or(http)
+}
+
 /// One request and what came of it.
 #[derive(Clone, Debug)]
 pub(super) struct Hop {
@@ -90,6 +97,8 @@ pub(super) struct Way<'a> {
     pub(super) fields: &'a [(&'static str, &'a str)],
     /// What of the body is wanted.
     pub(super) want: Want,
+    /// Whether the target's own origin is sent what it asks for.
+    pub(super) is_as_user: bool,
 }
 
 /// Takes the walks of one job. No URL is asked twice in one run: where http leads to https, its
@@ -100,6 +109,7 @@ pub(super) struct Walker<'a> {
     agent: &'a str,
     own: IpAddr,
     anchors: Anchors,
+    guarded: Option<Url>,
     resolved: HashMap<Host, IpAddr>,
     hops: Vec<Hop>,
     glimpse: OnceLock<Observation>,
@@ -110,7 +120,8 @@ impl<'a> Walker<'a> {
     pub(super) async fn new(job: &'a Job, own: IpAddr, agent: &'a str) -> Self {
         let anchors = Anchors::load(&job.point.target.settings).await;
         let (resolved, hops, glimpse) = (HashMap::new(), Vec::new(), OnceLock::new());
-        Self { job, agent, own, anchors, resolved, hops, glimpse }
+        let guarded = guarded(&job.point.target.endpoint);
+        Self { job, agent, own, anchors, guarded, resolved, hops, glimpse }
     }
 
     /// Every hop so far, and what the target's own handshake told of TLS.
@@ -150,8 +161,8 @@ impl<'a> Walker<'a> {
         let address = timeout_at(deadline, self.address(&host, &url))
             .await
             .unwrap_or_else(|_| Err(Reason::Timeout.into()));
-        let way =
-            Way { method: Method::GET, fields: &[], want: Want::Page { until: half(deadline) } };
+        let want = Want::Page { until: half(deadline) };
+        let way = Way { method: Method::GET, fields: &[], want, is_as_user: true };
         let answer = match &address {
             Ok(address) => timeout_at(deadline, self.ask(&url, &host, *address, way))
                 .await
@@ -196,7 +207,10 @@ impl<'a> Walker<'a> {
         // Of another host or port, a handshake says nothing of the target's.
         let is_own = *host == target.endpoint.host
             && url.port_or_known_default() == Some(target.endpoint.port_or_default());
+        let is_guarded = self.guarded.as_ref().is_some_and(|own| own.origin() == url.origin());
+        let credentials = target.settings.credentials.as_ref();
         let question = Question {
+            credentials: credentials.filter(|_| way.is_as_user && is_guarded),
             url,
             host,
             address,

@@ -129,7 +129,7 @@ async fn serve_h2(
     let _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service).await;
 }
 
-async fn serve(mut stream: impl Stream + 'static, script: Script) {
+pub(super) async fn serve(mut stream: impl Stream + 'static, script: Script) {
     let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {
         match stream.read(&mut buffer).await {

@@ -156,7 +156,14 @@ fn flash_allowlist(policy: &Policy) -> Vec<Finding> {
 }
 
 fn ip_sources(policy: &Policy) -> Vec<Finding> {
-    let is_address = |value: &str| bypass::host(value).is_some_and(|h| looks_like_an_address(&h));
+    // Most sources are no address at a glance, and need not be read as a URL to know it.
+    let may_be = |value: &str| {
+        !value.starts_with('\'')
+            && value.bytes().any(|b| b.is_ascii_digit() || !b.is_ascii() || b"[%".contains(&b))
+    };
+    let is_address = |value: &str| {
+        may_be(value) && bypass::host(value).is_some_and(|h| looks_like_an_address(&h))
+    };
     each(policy)
         .filter(|(_, value)| is_address(value))
         .map(|(directive, value)| finding("IP_SOURCE", INFO, directive).about(value))

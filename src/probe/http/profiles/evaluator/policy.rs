@@ -1,5 +1,7 @@
 //! A policy as csp-evaluator reads it, and what a browser of CSP3 makes of it.
 
+use std::collections::HashSet;
+
 /// Directives in order of their first appearance, each with its values in order, no value twice.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Policy {
@@ -10,19 +12,16 @@ impl Policy {
     /// Reads one policy. Keywords and schemes become lower case; a directive that was there before
     /// is passed over.
     pub(super) fn parse(text: &str) -> Self {
-        let mut policy = Self::default();
+        let (mut policy, mut known) = (Self::default(), HashSet::new());
         for token in text.split(';') {
             let mut words = token.split_whitespace();
             let Some(name) = words.next().map(str::to_lowercase) else { continue };
-            if policy.has(&name) {
+            if !known.insert(name.clone()) {
                 continue;
             }
-            let mut values: Vec<String> = Vec::new();
-            for word in words.map(normalized) {
-                if !values.contains(&word) {
-                    values.push(word);
-                }
-            }
+            let mut values: Vec<String> = words.map(normalized).collect();
+            let mut before = HashSet::new();
+            values.retain(|word| before.insert(word.clone()));
             policy.directives.push((name, values));
         }
         policy
@@ -46,8 +45,9 @@ impl Policy {
                 }));
             }
             ignored.extend(goes.iter().map(|value| (name.clone(), (*value).clone())));
+            let goes: HashSet<&String> = goes.into_iter().collect();
             if let Some((_, left)) = effective.directives.iter_mut().find(|(n, _)| *n == name) {
-                left.retain(|value| !goes.contains(&value));
+                left.retain(|value| !goes.contains(value));
             }
         }
         (effective, ignored)

@@ -1,7 +1,7 @@
 //! Content-Security-Policy as the Observatory reads it: all policies merged into one by comparing
 //! texts, and the merged one judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use percent_encoding::percent_decode_str;
 
@@ -20,7 +20,8 @@ pub(super) fn judge(scan: &Scan<'_>) -> Judged {
     let not_read = |key| Judged { key, has_frame_ancestors: false };
     let Some(response) = &scan.auto else { return not_read("csp-not-implemented") };
     let policies = |texts: &mut dyn Iterator<Item = &str>| -> Vec<String> {
-        texts.flat_map(|text| text.split(',')).map(|policy| policy.trim().to_owned()).collect()
+        let all = texts.flat_map(|text| text.split(','));
+        all.take(MAX_POLICIES).map(|policy| policy.trim().to_owned()).collect()
     };
     let sent = policies(&mut response.fields.all("content-security-policy"));
     let declared = policies(
@@ -28,10 +29,14 @@ pub(super) fn judge(scan: &Scan<'_>) -> Judged {
     );
     let all: Vec<String> = sent.iter().chain(&declared).cloned().collect();
     let Ok(mut merged) = Merged::of(&all) else { return not_read("csp-header-invalid") };
-    let of_fields = Merged::of(&sent).unwrap_or_default();
+    // Where the page declares nothing, its fields are all there is.
+    let is_empty = match declared.is_empty() {
+        true => merged.sets.is_empty(),
+        false => Merged::of(&sent).unwrap_or_default().sets.is_empty(),
+    };
     let of_page = Merged::of(&declared).unwrap_or_default();
     let mut of_page = of_page.sets.iter().filter(|(name, _)| !NOT_IN_META.contains(&&**name));
-    if of_fields.sets.is_empty() && of_page.next().is_none() {
+    if is_empty && of_page.next().is_none() {
         let reports = response.fields.joined("content-security-policy-report-only");
         return not_read(match reports.is_some_and(|value| !value.is_empty()) {
             true => "csp-not-implemented-but-reporting-enabled",
@@ -54,6 +59,7 @@ struct Merged {
 #[derive(Debug, Default)]
 struct Merging {
     directives: Vec<(String, Vec<Entry>)>,
+    places: HashMap<String, usize>,
     has_repeats: bool,
 }
 
@@ -84,7 +90,7 @@ impl Merging {
             if values.is_empty() && name.ends_with("-src") {
                 values.push(entry(NONE.to_owned()));
             }
-            let place = self.directives.iter().position(|(known, _)| *known == name);
+            let place = self.places.get(&name).copied();
             let mut sources = match place {
                 Some(place) if index > 0 => self.directives[place].1.clone(),
                 _ => Vec::new(),
@@ -96,7 +102,10 @@ impl Merging {
             }
             match place {
                 Some(place) => self.directives[place].1 = sources,
-                None => self.directives.push((name, sources)),
+                None => {
+                    self.places.insert(name.clone(), self.directives.len());
+                    self.directives.push((name, sources));
+                }
             }
         }
         Ok(())
@@ -294,6 +303,9 @@ const REPEATS_TOLD: [&str; 4] = [
     "csp-implemented-with-unsafe-inline-in-style-src-only",
     "csp-implemented-with-insecure-scheme-in-passive-content-only",
 ];
+
+/// Nobody sends as many; merging them takes time that grows with their square.
+const MAX_POLICIES: usize = 64;
 
 /// The shortest policy that is taken for one.
 const SHORTEST: usize = 6;
