@@ -147,8 +147,12 @@ impl Expected {
                     let (required, allowed) = expectation.ports();
                     let expected = expected.get_or_insert_default();
                     expected.required.extend(required.iter().flat_map(expand));
-                    expected.reason = expected.reason.take().or(expectation.reason.clone());
-                    expected.owner = expected.owner.take().or(expectation.owner.clone());
+                    if expected.reason.is_none() {
+                        expected.reason.clone_from(&expectation.reason);
+                    }
+                    if expected.owner.is_none() {
+                        expected.owner.clone_from(&expectation.owner);
+                    }
                     if let Some(allowed) = allowed {
                         expected.allowed.get_or_insert_default().extend(expand(&allowed));
                     }
