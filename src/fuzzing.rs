@@ -2,5 +2,7 @@
 //! exist under `cfg(fuzzing)` only and are no part of the API.
 
 pub use crate::probe::dns::fuzzing::dns_message;
-pub use crate::probe::http::fuzzing::{http_judged, http_response};
+pub use crate::probe::http::fuzzing::{
+    csp_evaluator, hsts_field, http_judged, http_response, structured_fields,
+};
 pub use crate::probe::tls::fuzzing::{certificate, tls_flight};

@@ -21,6 +21,7 @@ fn files() -> MemoryFiles {
     MemoryFiles::new([
         ("/etc/secchi/hook.key", "a-key-that-signs\n"),
         ("/etc/secchi/ci.token", "a-token-of-the-pipeline\n"),
+        ("/etc/secchi/bearer", "Bearer s3cret-of-a\n"),
         ("/etc/secchi/web.yml", "basic_auth_users: {}\n"),
         ("/etc/secchi/my-rules/a.yaml", PACK),
         ("/etc/secchi/hosts", "127.0.0.1 lab.example.com\n"),
@@ -499,6 +500,33 @@ fn explain_shows_what_was_said_and_no_file_contents() {
         let config = read(&text).expect("a config");
         let shown = config.target("https://a.example.com").expect("it").to_json();
         assert_eq!(shown["glimpses"], glimpses, "{probes}");
+    }
+}
+
+#[test]
+fn credentials_are_a_targets_own_and_shown_nowhere() {
+    let text = "targets: [{target: a.example.com, authorization_file: bearer}, \
+        {target: b.example.com, basic_auth: {username: me, password_file: ci.token}}, \
+        {target: c.example.com}]\n";
+    let config = read(text).expect("a config");
+    let credentials = |name: &str| {
+        let target = config.target(name).expect("the target");
+        assert!(!format!("{target:?} {}", target.to_json()).contains("s3cret"));
+        target.target.settings.credentials.clone()
+    };
+    let field = credentials("a.example.com").map(|c| c.expose().to_owned());
+    assert_eq!(field.as_deref(), Some("Bearer s3cret-of-a"));
+    assert!(credentials("b.example.com").is_some_and(|c| c.expose().starts_with("Basic ")));
+    assert_eq!(credentials("c.example.com"), None);
+    for refused in [
+        "defaults: {authorization_file: bearer}\ntargets: [{target: a.example.com}]\n",
+        "discovery: {file_sd: [{files: [x.json], basic_auth: {username: a, password_file: b}}]}\n",
+        "targets: [{target: a.example.com, authorization_file: ci.token}]\n",
+        "targets: [{target: a.example.com, authorization_file: bearer, \
+            basic_auth: {username: me, password_file: ci.token}}]\n",
+    ] {
+        let found = mistakes(refused);
+        assert!(!found.is_empty() && !found.concat().contains("pipeline"), "{found:?}");
     }
 }
 

@@ -56,9 +56,11 @@ pub(super) fn further(asked: &[Asked], now: DateTime<Utc>, measurements: &mut Me
     }
     let mut set = |key: &str, extra: Extra, read: &dyn Fn(&Answer) -> Value| {
         let Some(one) = find(extra) else { return };
-        let usable = one.answer.as_ref().map_err(Clone::clone).and_then(|answer| {
-            usable::judge_further(answer).map(|()| answer)
-        });
+        let usable = one
+            .answer
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|answer| usable::judge_further(answer).map(|()| answer));
         match usable {
             Ok(answer) => measurements.set(key, read(answer)),
             Err(unknown) => measurements.set_unknown(key, unknown),

@@ -35,8 +35,8 @@ use super::body::{self, Body, Want};
 use super::fields::Fields;
 use super::handshake::{Secured, of_stream, secure};
 use super::head::{self, Head};
-use super::text::REDACTED;
 use super::tee::{Copied, Tee};
+use super::text::REDACTED;
 
 /// Bytes one connection may bring: a TLS handshake with its certificates, a head, and as much of a
 /// body as is ever read. Nothing is ever decompressed.

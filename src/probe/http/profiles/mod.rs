@@ -24,6 +24,8 @@ use super::walk::{Hop, MAX_HOPS, Walk};
 use hsts_preload::Policy;
 use observatory::{Response, Scan, Sharing};
 
+#[cfg(fuzzing)]
+pub(super) use evaluator::report as evaluated;
 pub(super) use preload_list::PreloadList;
 
 /// Measures `profiles`; what only now and then is asked for is remembered.

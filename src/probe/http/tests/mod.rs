@@ -1,5 +1,6 @@
 //! The probe against scripted servers on loopback.
 
+mod credentials;
 mod edges;
 mod glimpse;
 mod hostile;
