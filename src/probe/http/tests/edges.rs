@@ -73,7 +73,7 @@ impl Watched {
             glimpses: false,
         })
         .await;
-        self.memory = ran.memory.or(self.memory.take());
+        self.memory = ran.memory.or_else(|| self.memory.take());
         let observation = &ran.observations[0];
         assert_eq!(observation.address, self.point.address);
         match &observation.outcome {
@@ -131,7 +131,7 @@ async fn fresh_nonces_and_cookies_over_fifty_samples_are_no_drift() {
         // Two cookies in turns of order, another of them in one of three samples.
         let own = [format!("sid={n:016x}; HttpOnly"), format!("lang=l{n}")];
         let mut cookies = vec![own[n % 2].clone(), own[(n + 1) % 2].clone()];
-        cookies.extend((n % 3 == 0).then(|| format!("edge={n}; HttpOnly")));
+        cookies.extend(n.is_multiple_of(3).then(|| format!("edge={n}; HttpOnly")));
         let cookies: String =
             cookies.iter().map(|cookie| format!("Set-Cookie: {cookie}\r\n")).collect();
         page(&format!(
