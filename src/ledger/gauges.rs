@@ -14,6 +14,10 @@ const GAUGES: &[Gauge] = &[
         let leaves = m.fact("certificates")?.as_array()?;
         leaves.iter().filter_map(|leaf| seconds(&leaf["not_after"])).reduce(f64::min)
     }),
+    (ProbeKind::Tls, "tls_oldest_confirmed_timestamp_seconds", |m| {
+        let facts = m.fact("last_confirmed")?.as_object()?;
+        facts.values().filter_map(seconds).reduce(f64::min)
+    }),
     (ProbeKind::Http, "http_hsts_max_age_seconds", |m| m.fact("hsts")?["max_age"].as_f64()),
     (ProbeKind::Ports, "ports_unexpected", |m| count(m.fact("unexpected")?)),
     (ProbeKind::Ports, "ports_dangerous_oldest_look_timestamp_seconds", |m| {
@@ -79,6 +83,19 @@ mod tests {
         );
         let expected = [("ports_dangerous_oldest_look_timestamp_seconds", 1_798_761_600.0)];
         assert_eq!(read(ProbeKind::Ports, &m), expected);
+    }
+
+    #[test]
+    fn the_fact_that_was_confirmed_longest_ago_counts() {
+        let mut m = Measurements::new();
+        m.set("last_confirmed", json!({}));
+        assert!(read(ProbeKind::Tls, &m).is_empty());
+        m.set(
+            "last_confirmed",
+            json!({"versions[TLSv1.2]": "2027-01-02T00:00:00Z", "versions[TLSv1.3]": "2027-01-01T00:00:00Z"}),
+        );
+        let expected = [("tls_oldest_confirmed_timestamp_seconds", 1_798_761_600.0)];
+        assert_eq!(read(ProbeKind::Tls, &m), expected);
     }
 
     #[test]

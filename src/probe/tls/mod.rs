@@ -89,9 +89,9 @@ pub async fn run(job: Job) -> Run {
         seed: job.seed,
     };
     let known = Known::read(job.memory.as_ref());
-    let before = known
-        .clone()
-        .filter(|known| job.is_planned() && !known.turn.is_multiple_of(BETWEEN_FEATURES));
+    let before = known.clone().filter(|known| {
+        job.is_planned() && !known.turn.wrapping_add(1).is_multiple_of(BETWEEN_FEATURES)
+    });
     let seen = walk(line(job.seed), manner, known, job.now).boxed().await;
     let asked = features::Known {
         seen: &seen,

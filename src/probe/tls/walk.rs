@@ -212,6 +212,8 @@ impl Walk<'_> {
         board.offer(version);
         board.tolerates_tls13 = version < Version::Tls13;
         self.seen.sets.expected.extend(self.seen.handshake.scheme);
+        let is_shown = version == Version::Tls13 && !self.seen.handshake.is_forged;
+        self.seen.sets.shown13 = self.seen.handshake.scheme.filter(|_| is_shown);
     }
 
     async fn shake(&self, alpn: &[&[u8]], kinds: Kinds) -> Handshake {

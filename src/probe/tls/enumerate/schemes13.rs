@@ -25,9 +25,11 @@ pub(in crate::probe::tls) struct Schemes13 {
 }
 
 impl Schemes13 {
-    /// `suites` and `group` are known to be accepted.
-    pub(super) fn new(suites: Vec<u16>, group: u16, expected: &[u16]) -> Self {
-        let all = names::schemes_for(Version::Tls13, Kinds::Any);
+    /// `suites` and `group` are known to be accepted; the scheme `shown` has signed a real handshake
+    /// already.
+    pub(super) fn new(suites: Vec<u16>, group: u16, expected: &[u16], shown: Option<u16>) -> Self {
+        let mut all = names::schemes_for(Version::Tls13, Kinds::Any);
+        all.retain(|&scheme| Some(scheme) != shown);
         let (expected, others): (Vec<u16>, Vec<u16>) =
             all.into_iter().partition(|scheme| expected.contains(scheme));
         // Taken from the end.
@@ -36,7 +38,7 @@ impl Schemes13 {
         let lost = shares::constant(group)
             .is_none()
             .then(|| Unknown::new(Reason::NotObserved, "no key share is known for its group"));
-        Self { suites, group, tests, found: Vec::new(), lost, is_judged: false }
+        Self { suites, group, tests, found: shown.into_iter().collect(), lost, is_judged: false }
     }
 
     /// What was found in an earlier run.

@@ -1,17 +1,21 @@
 //! Enumerations of real servers, over ways that limit hellos, mix servers or change them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::probe::{Memory, Run};
 use crate::sample::{Measurements, Outcome};
 use crate::testing::{Pki, scripted};
 
-use super::peers::OpenSsl;
+use super::peers::{OpenSsl, pass_on, record};
 use super::{Ask, fact, why};
 
 const SUITES: &str = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:AES128-SHA";
@@ -146,4 +150,152 @@ async fn what_is_known_is_watched_with_few_hellos_and_a_change_is_seen_at_once()
     switch.store(after.port, Ordering::Relaxed);
     let run = again(port, known).await;
     assert_eq!(fact(measured(&run), "/versions"), json!(["TLSv1.2"]));
+}
+
+/// What is called whole is whole, and what is offered is not called absent.
+fn assert_nothing_false(m: &Measurements, how: &str) {
+    let offered = names(&fact(m, "/versions"));
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let is_unknown = ["versions".to_owned(), format!("versions[{version}]")]
+            .iter()
+            .any(|path| why(m, path).is_some());
+        let is_offered = offered.iter().any(|name| name == version);
+        assert!(is_offered || is_unknown, "{version} is called absent: {how}");
+    }
+    let paths = ["cipher_suites", "cipher_suites[TLSv1.2]", "versions[TLSv1.2]"];
+    if paths.into_iter().all(|path| why(m, path).is_none()) {
+        assert_eq!(fact(m, "/cipher_suites/TLSv1.2").as_array().map(Vec::len), Some(3), "{how}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_connections_a_second_hides_nothing() {
+    let pki = Pki::new();
+    let to = Arc::new(server(&pki, &[]).await);
+    for most in [3, 8] {
+        let times = Arc::new(Mutex::new(Vec::<Instant>::new()));
+        let to = Arc::clone(&to);
+        let port = scripted(move |_, mut stream| {
+            let is_over = {
+                let mut times = times.lock().expect("times");
+                times.retain(|at| at.elapsed() < Duration::from_millis(200));
+                times.push(Instant::now());
+                times.len() > most
+            };
+            let to = Arc::clone(&to);
+            async move {
+                if !is_over {
+                    pass_on(&mut stream, to.port).await;
+                }
+            }
+        })
+        .await;
+        let m = Ask::default().measure(port).await;
+        assert_nothing_false(&m, &format!("{most} in 200 ms"));
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_serves_one_at_a_time_is_known_whole() {
+    let pki = Pki::new();
+    let backend = server(&pki, &[]).await;
+    let (to, turn) = (backend.port, Arc::new(Semaphore::new(1)));
+    let port = scripted(move |_, mut stream| {
+        let turn = Arc::clone(&turn).try_acquire_owned();
+        async move {
+            if turn.is_ok() {
+                pass_on(&mut stream, to).await;
+            }
+        }
+    })
+    .await;
+    let m = Ask::default().measure(port).await;
+    assert_nothing_false(&m, "one at a time");
+    assert_eq!(fact(&m, "/versions"), json!(["TLSv1.2", "TLSv1.3"]));
+}
+
+#[tokio::test]
+async fn a_peer_that_resets_hellos_of_many_suites_is_known_whole() {
+    let pki = Pki::new();
+    let backend = server(&pki, &[]).await;
+    let to = backend.port;
+    let port = scripted(move |_, mut stream| async move {
+        let mut start = vec![0; 5];
+        if stream.read_exact(&mut start).await.is_err() {
+            return;
+        }
+        if start[0] == 22 {
+            // Up to the length of the session id, then up to that of the suites.
+            start.resize(44, 0);
+            let _ = stream.read_exact(&mut start[5..]).await;
+            start.resize(46 + usize::from(start[43]), 0);
+            let _ = stream.read_exact(&mut start[44..]).await;
+            let [.., high, low] = start[..] else { return };
+            if u16::from_be_bytes([high, low]) > 2 * 64 {
+                // What is left unread makes it a reset.
+                return;
+            }
+        }
+        let Ok(mut to) = TcpStream::connect(("127.0.0.1", to)).await else { return };
+        let _ = to.write_all(&start).await;
+        let _ = copy_bidirectional(&mut stream, &mut to).await;
+    })
+    .await;
+    let m = Ask::default().measure(port).await;
+    assert_whole(&m, "64 suites");
+    assert_eq!(fact(&m, "/intolerances/0"), "many_suites");
+}
+
+#[tokio::test]
+async fn answers_that_dribble_or_come_in_split_records_are_read_whole() {
+    let pki = Pki::new();
+    let backend = server(&pki, &[]).await;
+    let to = backend.port;
+    for splits in [false, true] {
+        let port = scripted(move |_, stream| async move {
+            let Ok(to) = TcpStream::connect(("127.0.0.1", to)).await else { return };
+            let _ = stream.set_nodelay(true);
+            let (mut from, mut back) = stream.into_split();
+            let (mut answers, mut on) = to.into_split();
+            let there = async {
+                let _ = copy(&mut from, &mut on).await;
+                let _ = on.shutdown().await;
+            };
+            tokio::join!(there, async {
+                match splits {
+                    true => split(&mut answers, &mut back).await,
+                    false => dribble(&mut answers, &mut back).await,
+                };
+                let _ = back.shutdown().await;
+            });
+        })
+        .await;
+        let m = Ask::default().measure(port).await;
+        assert_whole(&m, if splits { "split records" } else { "byte by byte" });
+        assert_eq!(fact(&m, "/negotiated/version"), "TLSv1.3");
+    }
+}
+
+async fn dribble(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Option<()> {
+    loop {
+        to.write_all(&[from.read_u8().await.ok()?]).await.ok()?;
+    }
+}
+
+/// Handshake records in clear, each in records of seven bytes.
+async fn split(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Option<()> {
+    let mut is_clear = true;
+    loop {
+        let mut header = [0; 5];
+        from.read_exact(&mut header).await.ok()?;
+        let [kind, major, minor, high, low] = header;
+        let mut body = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+        from.read_exact(&mut body).await.ok()?;
+        is_clear &= kind != 20;
+        let size = if kind == 22 && is_clear { 7 } else { body.len().max(1) };
+        for part in body.chunks(size) {
+            let version = u16::from_be_bytes([major, minor]);
+            to.write_all(&record(kind, version, part)).await.ok()?;
+        }
+    }
 }
