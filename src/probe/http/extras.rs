@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use url::Url;
 
-use crate::sample::{Cause, Unknown};
+use crate::sample::{Cause, Reason, Unknown};
 
 use super::body::Want;
 use super::exchange::Answer;
@@ -38,6 +38,12 @@ pub(super) enum Extra {
     Control,
     /// A file that should not be had, by its place in the table.
     Exposure(usize),
+}
+
+impl Extra {
+    fn is_get(self) -> bool {
+        !matches!(self, Self::Trace | Self::Cors(CorsMethod::Options, _))
+    }
 }
 
 /// How another origin asks.
@@ -170,9 +176,17 @@ pub(super) async fn ask(
     deadline: Instant,
 ) -> Vec<Asked> {
     let mut asked = Vec::new();
+    // Some peers never answer what is not GET; one wait tells, and more would hold them up.
+    let mut mute: Option<Unknown> = None;
     for extra in extras {
         let Some((url, origin)) = place(extra, page, root, seed) else { continue };
-        let answer = one(walker, extra, &url, &origin, deadline).await;
+        let answer = match &mute {
+            Some(why) if !extra.is_get() => Err(why.clone()),
+            _ => one(walker, extra, &url, &origin, deadline).await,
+        };
+        if let (Err(why), false) = (&answer, extra.is_get()) {
+            mute = Some(why.clone()).filter(|why| why.reason == Reason::Timeout).or(mute);
+        }
         asked.push(Asked { extra, origin, answer });
     }
     asked

@@ -21,7 +21,7 @@ use super::handshake::{Failure, Handshake, Offer, shake};
 use super::hello::HelloSpec;
 use super::line::Line;
 use super::names::Kinds;
-use super::outcome::{Outcome, Weight};
+use super::outcome::{Answer, Outcome, Weight};
 use super::sentinel::{self, Known, Verdict};
 use super::suites::Breadth;
 use super::wire::Version;
@@ -43,6 +43,8 @@ pub(super) struct Seen {
     pub(super) stopped: Option<Unknown>,
     /// When each fact was confirmed last, in Unix seconds.
     pub(super) confirmed: BTreeMap<String, i64>,
+    /// The answer that showed something new, and began everything anew.
+    breach: Option<Answer>,
     /// Whether everything was asked for, rather than what a tick asks.
     pub(super) is_anew: bool,
     /// What to remember.
@@ -79,6 +81,7 @@ pub(super) async fn walk(
         upgrade: None,
         stopped: None,
         confirmed: BTreeMap::new(),
+        breach: None,
         is_anew: known.is_none(),
         leaves: None,
     };
@@ -92,6 +95,9 @@ pub(super) async fn walk(
         walk.ask_other_kind().await;
     }
     let mut seen = walk.seen;
+    if let Some(answer) = seen.breach.take() {
+        seen.sets.see(&answer);
+    }
     seen.board = std::mem::take(&mut seen.sets.board);
     if seen.stopped.is_none() && seen.board.is_any_offered() {
         sentinel::confirm_all(&mut seen, now);
@@ -176,6 +182,7 @@ impl Walk<'_> {
                 }
                 Verdict::Silent => {}
                 Verdict::Breached => {
+                    self.seen.breach = outcome.answer().cloned();
                     self.begin_anew();
                     break;
                 }

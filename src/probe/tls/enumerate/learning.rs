@@ -30,6 +30,17 @@ impl Enumeration {
         self.decide_doubts();
     }
 
+    /// Takes what was seen before the enumeration began. It may never have met it again: what was
+    /// shown by one of several servers stays shown.
+    pub(in crate::probe::tls) fn see(&mut self, answer: &Answer) {
+        self.board.offer(answer.version);
+        self.board.answers.push(answer.clone());
+        let choices = self.choices.get_mut(&answer.version);
+        if let Some((suite, choices)) = answer.suite().zip(choices) {
+            choices.suites.find(suite);
+        }
+    }
+
     fn learn_control(&mut self, part: Part, outcome: &Outcome, alone: bool) {
         match outcome {
             Outcome::Accepted(_) => {

@@ -299,3 +299,36 @@ async fn split(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Option<()> 
         }
     }
 }
+
+#[tokio::test]
+async fn what_one_of_several_servers_showed_once_stays_shown() {
+    let pki = Pki::new();
+    let most = server(&pki, &[]).await;
+    let odd = server(&pki, &["-cipher", "ALL:@SECLEVEL=0"]).await;
+    let once = Arc::new(AtomicU16::new(0));
+    let armed = Arc::clone(&once);
+    let port = scripted(move |_, mut stream| {
+        let (armed, most, odd) = (Arc::clone(&armed), most.port, odd.port);
+        async move {
+            // A hello capped at TLS 1.1 goes to the odd one, once.
+            let mut head = [0; 11];
+            while stream.peek(&mut head).await.is_ok_and(|read| (1..11).contains(&read)) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let port = match head[9..11] == [3, 2] && armed.swap(0, Ordering::Relaxed) == 1 {
+                true => odd,
+                false => most,
+            };
+            let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+            let _ = copy_bidirectional(&mut stream, &mut to).await;
+        }
+    })
+    .await;
+    let first = again(port, None).await;
+    assert_eq!(fact(measured(&first), "/versions"), json!(["TLSv1.2", "TLSv1.3"]));
+    once.store(1, Ordering::Relaxed);
+    let breached = again(port, first.memory).await;
+    assert_eq!(once.load(Ordering::Relaxed), 0, "the old hello was asked");
+    let versions = fact(measured(&breached), "/versions");
+    assert!(versions.as_array().is_some_and(|all| all.len() == 3), "{versions}");
+}
