@@ -4,6 +4,7 @@
 mod connection;
 mod error;
 mod knock;
+mod tee;
 mod traffic;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use crate::target::{Host, ProbeKind, Settings};
 pub use connection::Connection;
 pub use error::{DialError, of_io};
 pub use knock::{Begun, Knock, Waiting};
+pub(crate) use tee::{Copied, Tee};
 pub use traffic::Traffic;
 
 /// Three SYNs leave in this time (0, 1 and 3 s), so that one lost packet is no verdict.

@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use url::{Position, Url};
 
 use crate::probe::Observation;
-use crate::probe::dial::Dialer;
+use crate::probe::dial::{Copied, Dialer, Tee};
 use crate::probe::tls::glimpse;
 use crate::probe::trust::{self, Anchors, Verdict, WEAK_SIGNATURE};
 use crate::sample::{Outcome, Reason, Unknown};
@@ -35,7 +35,6 @@ use super::body::{self, Body, Want};
 use super::fields::Fields;
 use super::handshake::{Secured, of_stream, secure};
 use super::head::{self, Head};
-use super::tee::{Copied, Tee};
 use super::text::REDACTED;
 
 /// Bytes one connection may bring: a TLS handshake with its certificates, a head, and as much of a
@@ -189,7 +188,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let request = request(question, Version::HTTP_11)?;
-    let (leash, copied) = (Leash::default(), Copied::default());
+    let (leash, copied) = (Leash::default(), Copied::new(head::MAX_BYTES));
     let io = TokioIo::new(Tee::new(stream, copied.clone()));
     let answered = async {
         let (mut sender, connection) = http1::Builder::new()

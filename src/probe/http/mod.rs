@@ -1,8 +1,8 @@
 //! The http probe: what a site says in its header fields, over every hop, at one pinned address.
 //!
 //! Both schemes are walked (`walk`), each request over a fresh connection (`exchange`) whose raw
-//! head is kept (`tee`, `head`). What the responses say is read by one pure module a field, and
-//! put together in `facts`.
+//! head is kept (`head`, by `dial`'s `Tee`). What the responses say is read by one pure module a
+//! field, and put together in `facts`.
 
 mod beside;
 mod body;
@@ -36,7 +36,6 @@ mod redirection;
 mod referrer;
 mod security_txt;
 mod subresources;
-mod tee;
 #[cfg(test)]
 mod tests;
 mod text;

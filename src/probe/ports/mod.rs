@@ -5,7 +5,6 @@ mod accepted;
 mod ask;
 mod believe;
 mod common;
-mod copied;
 mod datagrams;
 mod drip;
 mod http;

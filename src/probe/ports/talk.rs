@@ -9,12 +9,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsConnector;
 
-use super::copied::Copied;
 use super::identity::{Identity, Next, recognise};
 use super::questions::{Opening, Words, greets_late, openings};
 use super::scan::{Answer, Question, Scanner};
 use super::state::{State, Voice};
-use crate::probe::dial::{Connection, Knock};
+use crate::probe::dial::{Connection, Copied, Knock, Tee};
 use crate::probe::trust::Witness;
 
 /// Talks to the port that the connection leads to.
@@ -177,8 +176,8 @@ impl Talk<'_> {
         let to = self.question.address;
         let name = self.scanner.host.clone().and_then(|host| ServerName::try_from(host).ok());
         let name = name.unwrap_or_else(|| ServerName::from(to));
-        let copied = Copied::new(connection, MOST_HEARD);
-        let heard = copied.heard();
+        let heard = Copied::new(MOST_HEARD);
+        let copied = Tee::new(connection, heard.clone());
         let begun = Instant::now();
         let shaking = TlsConnector::from(Arc::new(config)).connect(name, copied);
         let shaken = timeout(self.listening.min(HANDSHAKE), shaking).await;

@@ -89,10 +89,10 @@ pub async fn run(job: Job) -> Run {
         seed: job.seed,
     };
     let known = Known::read(job.memory.as_ref());
-    let before = known.clone().filter(|known| {
+    let before = known.as_ref().filter(|known| {
         job.is_planned() && !known.turn.wrapping_add(1).is_multiple_of(BETWEEN_FEATURES)
     });
-    let seen = walk(line(job.seed), manner, known, job.now).boxed().await;
+    let seen = walk(line(job.seed), manner, known.as_ref(), job.now).boxed().await;
     let asked = features::Known {
         seen: &seen,
         server_name,
@@ -104,7 +104,7 @@ pub async fn run(job: Job) -> Run {
     let leaf = seen.handshake.served.certificates.first();
     let same = before.filter(|before| !seen.is_anew && before.saw(leaf));
     let features = same
-        .and_then(|before| before.features)
+        .and_then(|before| before.features.clone())
         .filter(|features| features.tried.is_some() == target.settings.intrusive);
     let features = match features {
         Some(features) => features,

@@ -69,7 +69,7 @@ pub(super) struct Manner<'a> {
 pub(super) async fn walk(
     line: Line<'_>,
     manner: Manner<'_>,
-    known: Option<Known>,
+    known: Option<&Known>,
     now: DateTime<Utc>,
 ) -> Seen {
     let seen = Seen {
@@ -86,7 +86,7 @@ pub(super) async fn walk(
         leaves: None,
     };
     let mut walk = Walk { line, manner, seen };
-    let is_there = match &known {
+    let is_there = match known {
         None => walk.introduce().await.is_some(),
         Some(known) => walk.revisit(known, now).await.is_some(),
     };

@@ -7,35 +7,41 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::head;
-
-/// The copy, shared with whoever asks what was read; at most [`head::MAX_BYTES`].
-#[derive(Clone, Debug, Default)]
-pub(super) struct Copied(Arc<Mutex<Vec<u8>>>);
+/// The copy, shared with whoever asks what was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Copied {
+    kept: Arc<Mutex<Vec<u8>>>,
+    most: usize,
+}
 
 impl Copied {
+    /// Room for so many bytes; what comes behind them is not kept.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { kept: Arc::default(), most }
+    }
+
     /// What was read so far.
-    pub(super) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn keep(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let room = head::MAX_BYTES - kept.len().min(head::MAX_BYTES);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = self.most.saturating_sub(kept.len());
         kept.extend_from_slice(&bytes[..room.min(bytes.len())]);
     }
 }
 
 /// The stream.
 #[derive(Debug)]
-pub(super) struct Tee<S> {
+pub(crate) struct Tee<S> {
     inner: S,
     copied: Copied,
 }
 
 impl<S> Tee<S> {
     /// Copies what is read from `inner` to `copied`.
-    pub(super) fn new(inner: S, copied: Copied) -> Self {
+    pub(crate) fn new(inner: S, copied: Copied) -> Self {
         Self { inner, copied }
     }
 }
