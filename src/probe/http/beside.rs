@@ -62,7 +62,7 @@ pub(super) fn further(asked: &[Asked], now: DateTime<Utc>, measurements: &mut Me
             .map_err(Clone::clone)
             .and_then(|answer| usable::judge_further(answer).map(|()| answer));
         match usable {
-            Ok(answer) => measurements.set(key, read(answer)),
+            Ok(answer) => measurements.set_value(key, read(answer)),
             Err(unknown) => measurements.set_unknown(key, unknown),
         }
     };

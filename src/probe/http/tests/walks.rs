@@ -7,7 +7,9 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::lab::{Here, Lab, OnlySite, encrypted, encrypted_by, h2, ok, plain, says};
+use super::lab::{
+    Here, Lab, OnlySite, encrypted, encrypted_by, h2, h2_ending_after, ok, plain, says,
+};
 use crate::probe::dial::{Admission, Pace, Permit};
 use crate::sample::{Reason, Unknown, find_measure};
 use crate::target::TextFile;
@@ -53,6 +55,21 @@ async fn http_that_redirects_to_https_is_walked_without_asking_anything_twice() 
     assert_eq!(lines, ["GET / HTTP/1.1", "OPTIONS / HTTP/1.1", "GET /robots.txt HTTP/1.1"]);
     let lower = asked[0].to_ascii_lowercase();
     assert!(lower.contains("\r\nhost: site.test\r\n") && lower.contains("\r\nuser-agent: secchi/"));
+}
+
+#[tokio::test]
+async fn over_http_2_further_requests_cost_no_further_connection_unless_the_peer_ends_it() {
+    for (answers, connections) in [(usize::MAX, 1), (2, 2), (1, 3)] {
+        let (https, pem) = h2_ending_after(answers, &[("x-frame-options", "DENY")]).await;
+        let lab = Lab::of("site.test:8443", &[("site.test:8443", https)]);
+        let run = lab.trusting(pem).run().await;
+        assert_eq!(run.observations[0].connections, connections, "{answers}");
+        let crate::sample::Outcome::Measured(facts) = &run.observations[0].outcome else {
+            panic!("{run:?}")
+        };
+        let asked = facts.fact("cors").and_then(Value::as_array).expect("a list");
+        assert_eq!(asked[0]["method"], "OPTIONS", "{asked:?}");
+    }
 }
 
 #[tokio::test]
