@@ -80,7 +80,8 @@ struct Cookie {
 impl Past {
     /// Takes in one usable sample, and tells what it means that the site did not mean before.
     /// `cookies` are names with their flags. By plan every departure is told, and repeat samples
-    /// decide; by hand there are none, so that two of three samples must agree.
+    /// decide; by hand there are none, so that two of three samples must agree, and all three where
+    /// little was seen before.
     pub(super) fn step(
         &mut self,
         stratum: &str,
@@ -96,14 +97,20 @@ impl Past {
             }
         }
         let window = self.strata.entry(stratum.to_owned()).or_default();
-        let is_learning = window.age < occasion.learning();
-        let mut changes = window.step(meaning, is_learning);
+        let mut changes = window.step(meaning, window.age < occasion.learning());
+        // Cookies come and go: what is one of them shows only after a few samples.
+        let is_learning = window.age < occasion.learning().max(SETTLED);
         changes.extend(window.step_cookies(cookies, is_learning));
         window.age = window.age.saturating_add(1).min(LEARNING);
         changes.truncate(MAX_CHANGES);
         let fields = changes.iter().map(|change| change.field.clone()).collect();
         if occasion == Occasion::ByHand {
-            changes.retain(|change| window.departed.iter().any(|d| d.contains(&change.field)));
+            let is_young = window.age < LEARNING;
+            let agreeing = if is_young { 2 } else { 1 };
+            let departed = |change: &Change| {
+                window.departed.iter().filter(|fields| fields.contains(&change.field)).count()
+            };
+            changes.retain(|change| departed(change) >= agreeing);
         }
         window.departed.push(fields);
         let surplus = window.departed.len().saturating_sub(2);
@@ -288,7 +295,8 @@ impl Window {
 const WINDOW: usize = 20;
 /// Samples during which everything is taken for known.
 const LEARNING: u8 = 10;
-const LEARNING_BY_HAND: u8 = 4;
+/// By hand there is no grace: what comes first is what the rest is held against.
+const LEARNING_BY_HAND: u8 = 1;
 /// Sightings after which a cookie is known.
 const SETTLED: u8 = 4;
 const MAX_STRATA: usize = 4;
