@@ -69,6 +69,7 @@ pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unk
     certificates(&mut facts, seen, frame);
     vulnerabilities(&mut facts, frame.features.tried.as_ref());
     grade::state(&mut facts);
+    facts.set("recalled", seen.recalled);
     unasked(&mut facts);
     Ok(facts)
 }
@@ -263,6 +264,7 @@ const KEYS: &[&str] = &[
     "negotiated",
     "ocsp_staple",
     "post_quantum",
+    "recalled",
     "resumption",
     "secure_renegotiation",
     "server_order",

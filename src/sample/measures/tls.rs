@@ -252,6 +252,13 @@ pub(super) const MEASURES: &[Measure] = &[
     )
     .unpromised()
     .volatile(),
+    Measure::new(
+        "tls.recalled",
+        Kind::Set,
+        "Measurements that this sample did not look at, or not whole: they stand as earlier ones showed them, and it is no observation of them.",
+    )
+    .unpromised()
+    .volatile(),
     Measure::new("tls.handshake_seconds", Kind::Number, "How long the full handshake took.")
         .unit(Unit::Seconds)
         .volatile(),

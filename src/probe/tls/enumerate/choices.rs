@@ -7,6 +7,8 @@
 mod answers;
 mod questions;
 
+pub(super) use questions::chacha_last;
+
 use crate::sample::Unknown;
 
 use super::super::board::Presence;
@@ -231,16 +233,16 @@ impl Protocols {
 
 /// The kind of key that signs a key exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Signer {
+pub(super) enum Signer {
     Rsa,
     Ecdsa,
     Dss,
 }
 
 impl Signer {
-    const ALL: [Self; 3] = [Self::Rsa, Self::Ecdsa, Self::Dss];
+    pub(super) const ALL: [Self; 3] = [Self::Rsa, Self::Ecdsa, Self::Dss];
 
-    fn of(scheme: u16) -> Self {
+    pub(super) fn of(scheme: u16) -> Self {
         match (Kinds::Ecdsa.fits(scheme), Kinds::Rsa.fits(scheme)) {
             (true, _) => Self::Ecdsa,
             (_, true) => Self::Rsa,
@@ -250,14 +252,14 @@ impl Signer {
 }
 
 /// Whose key signs the exchange of this suite, if any does.
-fn signer(suite: u16) -> Option<Signer> {
+pub(super) fn signer(suite: u16) -> Option<Signer> {
     let name = suites::name(suite);
     let kinds =
         [("DHE_RSA_", Signer::Rsa), ("DHE_ECDSA_", Signer::Ecdsa), ("DHE_DSS_", Signer::Dss)];
     kinds.into_iter().find(|(word, _)| name.contains(word)).map(|(_, kind)| kind)
 }
 
-fn is_chacha(suite: u16) -> bool {
+pub(super) fn is_chacha(suite: u16) -> bool {
     suites::name(suite).contains("CHACHA20")
 }
 

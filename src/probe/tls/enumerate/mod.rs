@@ -16,6 +16,7 @@ mod shape;
 mod simulated;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ pub(super) use choices::{Choices, Order};
 pub(super) use dimension::Dimension;
 pub(super) use kept::Kept;
 pub(super) use schemes13::Schemes13;
+pub(super) use watch::{Row, shown};
 
 /// The state of an endpoint's enumeration.
 #[derive(Clone, Debug)]

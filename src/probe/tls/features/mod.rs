@@ -6,6 +6,7 @@ mod evidence;
 mod fallback;
 mod nameless;
 mod resumption;
+mod slices;
 mod smuggled;
 mod state;
 mod tolerance;
@@ -25,6 +26,7 @@ use super::walk::Seen;
 use super::wire::Version;
 
 pub(super) use nameless::Nameless;
+pub(super) use slices::{Slice, refresh};
 pub(super) use state::{negotiable, state};
 
 /// A fact, or why it could not be established.

@@ -30,6 +30,13 @@ pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> BTreeMap<Version, 
     answers
 }
 
+/// Comes back to the version of the real handshake alone, by the one connection that this takes.
+pub(super) async fn again(line: &Line<'_>, known: Known<'_>) -> Option<(Version, Fact<bool>)> {
+    let real = &known.seen.handshake;
+    let version = real.version.filter(|_| real.failure.is_none())?;
+    Some((version, come_back(line, real.client.as_ref()?, real).await))
+}
+
 async fn both(
     line: &Line<'_>,
     known: Known<'_>,

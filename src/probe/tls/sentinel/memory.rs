@@ -19,6 +19,7 @@ use super::super::wire::Version;
 
 /// An endpoint as it is known.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub(in crate::probe::tls) struct Known {
     kept: Kept,
     answers: Vec<Brief>,
@@ -34,6 +35,12 @@ pub(in crate::probe::tls) struct Known {
     leaf: Option<String>,
     /// The version that it came to.
     negotiated: Option<u16>,
+    /// Ticks that still look at everything, since something has changed or servers are not alike.
+    pub(in crate::probe::tls) restless: u32,
+    /// Whether known members are asked for one by one, since together they were refused.
+    pub(in crate::probe::tls) asks_apart: bool,
+    /// Whether the other kind of certificate could not be asked for.
+    pub(in crate::probe::tls) lacks_kind: bool,
 }
 
 /// An answer's hello, without what is large.
@@ -87,6 +94,9 @@ impl Known {
             features: None,
             leaf: real.first().map(text),
             negotiated: seen.handshake.version.map(Version::code),
+            restless: 0,
+            asks_apart: seen.asks_apart,
+            lacks_kind: seen.missing_kind.is_some(),
         }
     }
 

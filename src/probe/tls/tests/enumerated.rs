@@ -1,6 +1,5 @@
 //! Enumerations of real servers, over ways that limit hellos, mix servers or change them.
 
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::probe::{Memory, Run};
-use crate::sample::{Measurements, Outcome};
+use crate::sample::Measurements;
 use crate::testing::{Pki, scripted};
 
 use super::peers::{OpenSsl, pass_on, record};
@@ -20,19 +18,12 @@ use super::{Ask, fact, why};
 
 const SUITES: &str = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:AES128-SHA";
 
-async fn server(pki: &Pki, arguments: &[&str]) -> OpenSsl {
+pub(super) async fn server(pki: &Pki, arguments: &[&str]) -> OpenSsl {
     let leaf = pki.leaf(&["a.test"], true);
     OpenSsl::start(&[&leaf], "", &[&["-cipher", SUITES], arguments].concat()).await
 }
 
-fn measured(run: &Run) -> &Measurements {
-    match &run.observations[0].outcome {
-        Outcome::Measured(measurements) => measurements,
-        Outcome::Unknown(unknown) => panic!("nothing was measured: {unknown}"),
-    }
-}
-
-fn names(value: &Value) -> Vec<String> {
+pub(super) fn names(value: &Value) -> Vec<String> {
     let mut names: Vec<String> = serde_json::from_value(value.clone()).expect("names");
     names.sort();
     names
@@ -110,46 +101,6 @@ async fn two_unlike_servers_behind_one_address_are_never_taken_for_one() {
     let m = Ask::default().measure(port).await;
     assert!(fact(&m, "/configurations").as_u64() > Some(1));
     assert_eq!(why(&m, "cipher_suites[TLSv1.2]").as_deref(), Some("inconsistent"));
-}
-
-async fn again(port: u16, memory: Option<Memory>) -> Run {
-    Ask { memory, ..Ask::default() }.sample(port).await
-}
-
-#[tokio::test]
-async fn what_is_known_is_watched_with_few_hellos_and_a_change_is_seen_at_once() {
-    let pki = Pki::new();
-    let before = server(&pki, &[]).await;
-    let after = server(&pki, &["-tls1_2"]).await;
-    let legacy = server(&pki, &["-cipher", "ALL:@SECLEVEL=0"]).await;
-    let to = Arc::new(AtomicU16::new(before.port));
-    let switch = Arc::clone(&to);
-    let port = scripted(move |_, mut stream| {
-        let port = to.load(Ordering::Relaxed);
-        async move {
-            let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-            let _ = copy_bidirectional(&mut stream, &mut to).await;
-        }
-    })
-    .await;
-    let mut run = again(port, None).await;
-    let first = serde_json::to_value(measured(&run)).expect("JSON");
-    for _ in 0..8 {
-        run = again(port, run.memory).await;
-        assert!(run.observations[0].connections <= 7, "{}", run.observations[0].connections);
-        let now = serde_json::to_value(measured(&run)).expect("JSON");
-        for key in ["versions", "cipher_suites", "groups", "signature_schemes", "certificates"] {
-            assert_eq!(now[key], first[key], "{key}");
-        }
-    }
-    assert!(measured(&run).fact("last_confirmed").is_some_and(|facts| facts.is_object()));
-    let known = run.memory.clone();
-    switch.store(legacy.port, Ordering::Relaxed);
-    let m = again(port, known.clone()).await;
-    assert_eq!(fact(measured(&m), "/versions/0"), "TLSv1.0");
-    switch.store(after.port, Ordering::Relaxed);
-    let run = again(port, known).await;
-    assert_eq!(fact(measured(&run), "/versions"), json!(["TLSv1.2"]));
 }
 
 /// What is called whole is whole, and what is offered is not called absent.
@@ -298,37 +249,4 @@ async fn split(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Option<()> 
             to.write_all(&record(kind, version, part)).await.ok()?;
         }
     }
-}
-
-#[tokio::test]
-async fn what_one_of_several_servers_showed_once_stays_shown() {
-    let pki = Pki::new();
-    let most = server(&pki, &[]).await;
-    let odd = server(&pki, &["-cipher", "ALL:@SECLEVEL=0"]).await;
-    let once = Arc::new(AtomicU16::new(0));
-    let armed = Arc::clone(&once);
-    let port = scripted(move |_, mut stream| {
-        let (armed, most, odd) = (Arc::clone(&armed), most.port, odd.port);
-        async move {
-            // A hello capped at TLS 1.1 goes to the odd one, once.
-            let mut head = [0; 11];
-            while stream.peek(&mut head).await.is_ok_and(|read| (1..11).contains(&read)) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            let port = match head[9..11] == [3, 2] && armed.swap(0, Ordering::Relaxed) == 1 {
-                true => odd,
-                false => most,
-            };
-            let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-            let _ = copy_bidirectional(&mut stream, &mut to).await;
-        }
-    })
-    .await;
-    let first = again(port, None).await;
-    assert_eq!(fact(measured(&first), "/versions"), json!(["TLSv1.2", "TLSv1.3"]));
-    once.store(1, Ordering::Relaxed);
-    let breached = again(port, first.memory).await;
-    assert_eq!(once.load(Ordering::Relaxed), 0, "the old hello was asked");
-    let versions = fact(measured(&breached), "/versions");
-    assert!(versions.as_array().is_some_and(|all| all.len() == 3), "{versions}");
 }

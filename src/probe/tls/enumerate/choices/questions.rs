@@ -2,8 +2,7 @@
 
 use super::super::super::board::Presence;
 use super::super::super::hello::{GREASE_SUITE, HelloSpec, Shares};
-use super::super::super::names;
-use super::super::super::suites::{self, Breadth};
+use super::super::super::suites::Breadth;
 use super::super::super::wire::Version;
 use super::super::dimension::Dimension;
 use super::super::shape::Shape;
@@ -53,12 +52,12 @@ impl Choices {
     }
 
     /// Whether suites with an RSA key take groups: then no curve of a certificate matters.
-    fn has_rsa_groups(&self) -> bool {
+    pub(in crate::probe::tls::enumerate) fn has_rsa_groups(&self) -> bool {
         let fits = |&suite: &u16| self.is_ecdhe(suite) && signer(suite) == Some(Signer::Rsa);
         self.version == Version::Tls13 || self.suites.found.iter().any(fits)
     }
 
-    fn carries_groups(&self, suite: u16) -> bool {
+    pub(in crate::probe::tls::enumerate) fn carries_groups(&self, suite: u16) -> bool {
         let is_rsa = self.version == Version::Tls13 || signer(suite) == Some(Signer::Rsa);
         self.is_ecdhe(suite) && (is_rsa || !self.has_rsa_groups())
     }
@@ -183,7 +182,7 @@ impl Choices {
         self.build(suites, groups, schemes, alpn)
     }
 
-    fn build(
+    pub(in crate::probe::tls::enumerate) fn build(
         &self,
         suites: Vec<u16>,
         groups: Vec<u16>,
@@ -205,45 +204,8 @@ impl Choices {
         self.shape.fit(spec)
     }
 
-    fn found(&self, fits: impl Fn(u16) -> bool) -> Vec<u16> {
+    pub(in crate::probe::tls::enumerate) fn found(&self, fits: impl Fn(u16) -> bool) -> Vec<u16> {
         self.suites.found.iter().copied().filter(|&suite| fits(suite)).collect()
-    }
-
-    /// A hello with every suite that is not known to be there.
-    pub(in crate::probe::tls) fn complement(&self) -> HelloSpec {
-        let known = |suite: &u16| self.suites.found.contains(suite);
-        let others = self.suites.first(usize::MAX).into_iter().filter(|suite| !known(suite));
-        let suites = others.take(self.shape.suites(self.version)).collect();
-        let spec = self.spec(Aim::Whole);
-        self.build(chacha_last(suites), spec.groups, spec.schemes, Vec::new())
-    }
-
-    /// Hellos with one known member of a set each, the others whole, and what they confirm.
-    pub(in crate::probe::tls) fn known_one_by_one(&self) -> Vec<(HelloSpec, Vec<String>)> {
-        let version = self.version;
-        let whole = self.spec(Aim::Whole);
-        let with = |suites: Vec<u16>, groups: Vec<u16>, schemes: Vec<u16>| {
-            self.build(suites, groups, schemes, Vec::new())
-        };
-        let suites = self.suites.found.iter().map(|&suite| {
-            let path = format!("cipher_suites[{version}][{}]", suites::name(suite));
-            (with(vec![suite], whole.groups.clone(), whole.schemes.clone()), vec![path])
-        });
-        let with_groups = self.found(|suite| self.carries_groups(suite));
-        let takes_groups =
-            version > Version::Ssl3 && self.has_rsa_groups() && !with_groups.is_empty();
-        let groups = self.groups.found.iter().filter(|_| takes_groups).map(|&group| {
-            let path = format!("groups[{version}][{}]", names::group(group));
-            (with(with_groups.clone(), vec![group], whole.schemes.clone()), vec![path])
-        });
-        let is_12 = version == Version::Tls12;
-        let schemes = self.schemes.found.iter().filter(|_| is_12).filter_map(|&scheme| {
-            let signed = self.found(|suite| signer(suite) == Some(Signer::of(scheme)));
-            let path = format!("signature_schemes[{version}][{}]", names::scheme(scheme));
-            let spec = with(signed.clone(), whole.groups.clone(), vec![scheme]);
-            (!signed.is_empty()).then(|| (spec, vec![path]))
-        });
-        suites.chain(groups).chain(schemes).collect()
     }
 }
 
@@ -253,7 +215,7 @@ fn reversed(suites: &[u16]) -> Vec<u16> {
 
 /// OpenSSL can be told to prefer ChaCha20 if a client's first suite is of that kind, so no list of
 /// ours begins with one but where that is the question.
-fn chacha_last(suites: Vec<u16>) -> Vec<u16> {
+pub(in crate::probe::tls::enumerate) fn chacha_last(suites: Vec<u16>) -> Vec<u16> {
     let (chacha, mut others): (Vec<u16>, Vec<u16>) =
         suites.into_iter().partition(|&suite| is_chacha(suite));
     others.extend(chacha);
