@@ -5,6 +5,7 @@ use crate::sample::{Reason, Unknown};
 use super::super::super::board::Presence;
 use super::super::super::hello::{GREASE_SUITE, HelloSpec};
 use super::super::super::outcome::Answer;
+use super::super::super::wire::Version;
 use super::super::dimension::Dimension;
 use super::super::shape::Shape;
 use super::{Aim, Choices, No, Order, Signer, Size, is_chacha, signer};
@@ -36,6 +37,16 @@ impl Choices {
         }
     }
 
+    /// A server that takes a prime of its own, though every finite-field group was on offer, does not
+    /// negotiate them (RFC 7919 §4).
+    fn note_own_prime(&mut self, spec: &HelloSpec, answer: &Answer) {
+        let exchange = &answer.key_exchange;
+        if exchange.dh_prime_bits.is_some() && exchange.ffdhe.is_none() {
+            self.ffdhe
+                .exclude(spec.groups.iter().copied().filter(|g| (0x0100..0x0200).contains(g)));
+        }
+    }
+
     /// Takes an accepted question's answer.
     pub(in crate::probe::tls::enumerate) fn accept(
         &mut self,
@@ -52,6 +63,7 @@ impl Choices {
         }
         self.note_spared(aim);
         let is_news = self.record(answer);
+        self.note_own_prime(spec, answer);
         self.give_up_groups();
         match aim {
             Aim::Whole => {
@@ -137,7 +149,15 @@ impl Choices {
             return;
         }
         self.note_spared(aim);
-        if aim == Aim::Suites && self.spares_schemes() && matches!(no, No::Refused { .. }) {
+        let is_refused = matches!(no, No::Refused { .. });
+        let is_spared = |group: &u16| !spec.groups.contains(group);
+        let may_spare = self.version > Version::Ssl3
+            && matches!(aim, Aim::Reversed | Aim::Suites | Aim::Schemes);
+        if is_refused && may_spare && !self.with_groups && self.groups.found.iter().any(is_spared) {
+            self.with_groups = true;
+            return;
+        }
+        if aim == Aim::Suites && self.spares_schemes() && is_refused {
             self.with_schemes = true;
             return;
         }

@@ -136,7 +136,10 @@ impl Choices {
             Aim::Alpn => whole(),
             Aim::Groups => self.suites.whole(room, |suite| self.carries_groups(suite)),
             Aim::Ffdhe => self.found(is_dhe),
-            Aim::Schemes => self.suites.whole(room, |suite| signer(suite) == self.kind_to_ask()),
+            Aim::Schemes => self.suites.whole(room, |suite| {
+                let carries = !self.spares_groups_now(aim) || self.carries_groups(suite);
+                signer(suite) == self.kind_to_ask() && carries
+            }),
             Aim::Chacha => [self.found(is_chacha), self.found(|suite| !is_chacha(suite))].concat(),
             Aim::Rank => self.found(|suite| !self.ranked.contains(&suite)),
         };
@@ -147,6 +150,9 @@ impl Choices {
                 let curves = self.certificate_curves();
                 let room = self.shape.groups().saturating_sub(curves.len());
                 [first_of(remaining, room), curves].concat()
+            }
+            _ if self.spares_groups_now(aim) => {
+                first_of(self.groups.remaining(), self.shape.groups())
             }
             _ => self.groups.whole(self.shape.groups(), any),
         };
@@ -180,6 +186,13 @@ impl Choices {
             false => chacha_last(suites),
         };
         self.build(suites, groups, schemes, alpn)
+    }
+
+    /// Whether this question leaves known groups out. Those of a certificate's curve are left in: only
+    /// keys of RSA are asked so.
+    pub(super) fn spares_groups_now(&self, aim: Aim) -> bool {
+        let is_of_rsa = aim != Aim::Schemes || self.kind_to_ask() == Some(Signer::Rsa);
+        is_of_rsa && self.spares_groups(aim)
     }
 
     pub(in crate::probe::tls::enumerate) fn build(
