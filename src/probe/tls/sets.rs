@@ -49,6 +49,8 @@ pub(super) fn sets(facts: &mut Measurements, seen: &Seen) {
 struct Sets {
     members: BTreeMap<&'static str, Vec<String>>,
     open: Vec<(Version, Unknown)>,
+    /// Members that one answer showed and another denied.
+    flips: Vec<(Version, String)>,
 }
 
 impl Sets {
@@ -66,6 +68,10 @@ impl Sets {
         self.open.push((version, why.into()));
     }
 
+    fn flip(&mut self, version: Version, members: impl IntoIterator<Item = String>) {
+        self.flips.extend(members.into_iter().map(|member| (version, member)));
+    }
+
     fn state(mut self, facts: &mut Measurements, seen: &Seen, key: &str) {
         // Of several servers none need have all of it, nor lack all else.
         if configurations(seen).len() > 1 {
@@ -76,6 +82,10 @@ impl Sets {
         facts.set(key, self.members);
         for (version, why) in self.open {
             facts.set_unknown(Path::of(key).member(version.name()).to_string(), why);
+        }
+        for (version, member) in self.flips {
+            let path = Path::of(key).member(version.name()).member(&member);
+            facts.set_unknown(path.to_string(), Reason::Inconsistent);
         }
     }
 }
@@ -107,9 +117,8 @@ fn cipher_suites(facts: &mut Measurements, seen: &Seen) {
         };
         let names = choices.suites_in_order().into_iter().map(|s| suites::name(s).into_owned());
         sets.add(version, names);
-        if choices.is_contradicted() {
-            sets.open(version, Reason::Inconsistent);
-        } else if let Some(why) = why_open(&choices.suites) {
+        sets.flip(version, choices.suites.flips.iter().map(|&s| suites::name(s).into_owned()));
+        if let Some(why) = why_open(&choices.suites) {
             sets.open(version, why);
         }
     }
@@ -140,6 +149,8 @@ fn groups(facts: &mut Measurements, seen: &Seen) {
             continue;
         }
         sets.add(version, names);
+        let flips = choices.groups.flips.iter().chain(&choices.ffdhe.flips);
+        sets.flip(version, flips.map(|&group| names::group(group).into_owned()));
         // Without a suite that takes a group there is none.
         let unasked = |set: &Dimension, is_used: bool| match is_used {
             true => why_open(set),
@@ -176,6 +187,7 @@ fn schemes(facts: &mut Measurements, seen: &Seen) {
             }
             (Version::Tls12, Some(choices), _) => {
                 sets.add(version, named(&choices.schemes.found));
+                sets.flip(version, named(&choices.schemes.flips));
                 let why = match choices.has_signed() {
                     true => why_open(&choices.schemes),
                     false => why_open(&choices.suites),

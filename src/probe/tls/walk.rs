@@ -18,7 +18,7 @@ use crate::probe::trust::Served;
 use crate::sample::{Reason, Unknown};
 
 use super::board::Board;
-use super::enumerate::{Enumeration, Question};
+use super::enumerate::{Enumeration, Question, Row};
 use super::features::Slice;
 use super::handshake::{Failure, Handshake, Offer, shake};
 use super::hello::HelloSpec;
@@ -48,6 +48,8 @@ pub(super) struct Seen {
     pub(super) confirmed: BTreeMap<String, i64>,
     /// The answers that showed something new, and began something anew.
     breaches: Vec<Answer>,
+    /// Known members that were refused, each by itself.
+    denied: Vec<Row>,
     /// Whether everything was asked for, rather than what a tick asks.
     pub(super) is_anew: bool,
     /// The versions that were asked for anew, where not everything was.
@@ -94,6 +96,7 @@ pub(super) async fn walk(
         stopped: None,
         confirmed: BTreeMap::new(),
         breaches: Vec::new(),
+        denied: Vec::new(),
         is_anew: known.is_none(),
         focus: Vec::new(),
         slice: None,
@@ -112,14 +115,14 @@ pub(super) async fn walk(
             walk.begin_anew();
             walk.enumerate(manner.at_once).await;
         }
+        if walk.recollect() {
+            walk.enumerate(manner.at_once).await;
+        }
         if walk.asks_other_kind {
             walk.ask_other_kind().await;
         }
     }
     let mut seen = walk.seen;
-    for answer in std::mem::take(&mut seen.breaches) {
-        seen.sets.see(&answer);
-    }
     seen.board = std::mem::take(&mut seen.sets.board);
     if seen.stopped.is_none() && seen.board.is_any_offered() {
         sentinel::confirm_all(&mut seen, now);

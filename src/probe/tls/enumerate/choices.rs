@@ -119,6 +119,9 @@ pub(super) enum Aim {
     Chacha,
     /// Known suites that are not ranked.
     Rank,
+    /// Known suites, with a group or a scheme that nobody has.
+    StrangeGroup,
+    StrangeScheme,
 }
 
 /// How a question that was not accepted counts, once settled.

@@ -192,6 +192,20 @@ impl Enumeration {
             && signs
     }
 
+    /// Takes that a known member was refused before its version was asked for anew.
+    pub(in crate::probe::tls) fn deny(&mut self, row: Row) {
+        let Some(choices) = self.choices.get_mut(&row.version) else { return };
+        if let Some(suite) = row.suite {
+            choices.suites.deny(suite);
+        }
+        if let Some(group) = row.group {
+            choices.groups.deny(group);
+        }
+        if let Some(scheme) = row.scheme {
+            choices.schemes.deny(scheme);
+        }
+    }
+
     /// Leaves one version to be asked for anew.
     pub(in crate::probe::tls) fn forget(&mut self, version: Version, alpn: &[&[u8]]) {
         let shape = self.known_shape.unwrap_or(super::Shape::Full).known_for(version);

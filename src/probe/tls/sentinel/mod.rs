@@ -49,7 +49,7 @@ pub(super) struct Sentinel {
     /// What to enumerate anew if it is not answered so: one version, or everything.
     pub(super) about: Option<Version>,
     /// The members that it asks for together.
-    row: Option<Row>,
+    pub(super) row: Option<Row>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -237,7 +237,7 @@ async fn proxy(backend: u16, drops: impl Fn(usize) -> bool + Send + 'static) -> 
 }
 
 async fn assert_nothing_offered_is_absent(port: u16, how: &str) {
-    let budget = std::time::Duration::from_secs(2);
+    let budget = Duration::from_secs(2);
     let mut run = Ask { budget, ..Ask::default() }.sample(port).await;
     let Outcome::Measured(m) = run.observations.swap_remove(0).outcome else { return };
     let offered = fact(&m, "/versions");

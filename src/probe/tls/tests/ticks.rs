@@ -14,7 +14,7 @@ use crate::testing::{Pki, scripted};
 
 use super::enumerated::server;
 use super::peers::OpenSsl;
-use super::{Ask, fact};
+use super::{Ask, fact, why};
 
 fn measured(run: &Run) -> &Measurements {
     match &run.observations[0].outcome {
@@ -221,4 +221,40 @@ async fn what_one_of_several_servers_showed_once_stays_shown() {
     assert_eq!(once.load(Ordering::Relaxed), 0, "the old hello was asked");
     let versions = fact(measured(&breached), "/versions");
     assert!(versions.as_array().is_some_and(|all| all.len() == 3), "{versions}");
+}
+
+#[tokio::test]
+async fn a_suite_that_one_of_several_servers_has_is_inconsistent_and_the_set_is_not() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], true);
+    let most = OpenSsl::start(&[&leaf], "", &["-cipher", "ECDHE-RSA-AES128-GCM-SHA256"]).await;
+    let more = ["-cipher", "ECDHE-RSA-AES128-GCM-SHA256:AES256-SHA"];
+    let odd = OpenSsl::start(&[&leaf], "", &more).await;
+    let once = Arc::new(AtomicU16::new(0));
+    let to = Arc::clone(&once);
+    let port = scripted(move |_, mut stream| {
+        let port = match to.swap(0, Ordering::Relaxed) {
+            0 => most.port,
+            port => port,
+        };
+        async move {
+            let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await else { return };
+            let _ = copy_bidirectional(&mut stream, &mut to).await;
+        }
+    })
+    .await;
+    let mut run = again(port, None, 0).await;
+    let path = "cipher_suites[TLSv1.2][TLS_RSA_WITH_AES_256_CBC_SHA]";
+    for minute in 1..=6 {
+        // The first hello of a tick goes to the odd one.
+        once.store(odd.port, Ordering::Relaxed);
+        run = again(port, run.memory, minute).await;
+        if why(measured(&run), path).is_some() {
+            break;
+        }
+    }
+    let m = measured(&run);
+    assert_eq!(why(m, path).as_deref(), Some("inconsistent"));
+    assert_eq!(fact(m, "/cipher_suites/TLSv1.2").as_array().map(Vec::len), Some(2));
+    assert_eq!(why(m, "cipher_suites[TLSv1.2]"), None, "the rest was refused again and again");
 }

@@ -133,6 +133,7 @@ impl Walk<'_> {
     async fn are_there_apart(&mut self, sentinel: &Sentinel, now: DateTime<Utc>) -> bool {
         let apart = sentinel.apart(&self.seen.sets);
         if apart.len() < 2 {
+            self.seen.denied.extend(sentinel.row);
             return false;
         }
         for alone in apart {
@@ -140,7 +141,10 @@ impl Walk<'_> {
             match alone.judge(&self.seen.sets, &outcome) {
                 Verdict::Confirmed => self.confirm(&alone, &outcome, now),
                 Verdict::Silent => self.note(&outcome),
-                Verdict::Breached => return false,
+                Verdict::Breached => {
+                    self.seen.denied.extend(alone.row);
+                    return false;
+                }
             }
         }
         self.seen.asks_apart = true;
@@ -161,6 +165,18 @@ impl Walk<'_> {
                 self.tell_of_handshake();
             }
         }
+    }
+
+    /// Adds what was seen and refused before it was asked for anew: another server may have answered.
+    /// Whether that leaves something to ask.
+    pub(super) fn recollect(&mut self) -> bool {
+        for answer in std::mem::take(&mut self.seen.breaches) {
+            self.seen.sets.see(&answer);
+        }
+        for row in std::mem::take(&mut self.seen.denied) {
+            self.seen.sets.deny(row);
+        }
+        !self.seen.sets.is_done()
     }
 
     /// Whether the version that was looked at closer is gone: then everything may have changed.

@@ -3,7 +3,7 @@
 use crate::sample::{Reason, Unknown};
 
 use super::super::super::board::Presence;
-use super::super::super::hello::{GREASE_SUITE, HelloSpec};
+use super::super::super::hello::{GREASE_GROUP, GREASE_SCHEME, GREASE_SUITE, HelloSpec};
 use super::super::super::outcome::Answer;
 use super::super::super::wire::Version;
 use super::super::dimension::Dimension;
@@ -88,6 +88,8 @@ impl Choices {
                 self.size = Size::Settled;
                 self.intolerance = Some("many_suites");
             }
+            Aim::StrangeGroup => self.groups.is_judged = true,
+            Aim::StrangeScheme => self.schemes.is_judged = true,
             Aim::Groups if !is_news && answer.group().is_some() => self.close_groups(spec),
             Aim::Suites | Aim::Groups | Aim::Schemes if !is_news => self.stall(aim, answer),
             Aim::Ffdhe if !is_news => self.ffdhe.exclude(spec.groups.iter().copied()),
@@ -105,6 +107,13 @@ impl Choices {
 
     /// Takes what an answer chose; whether any of it is news.
     pub(in crate::probe::tls::enumerate) fn record(&mut self, answer: &Answer) -> bool {
+        let why = || Unknown::new(Reason::Inconsistent, ANYTHING);
+        if answer.group() == Some(GREASE_GROUP) {
+            self.groups.disbelieve(&why());
+        }
+        if answer.key_exchange.scheme == Some(GREASE_SCHEME) {
+            self.schemes.disbelieve(&why());
+        }
         let suite = answer.suite().is_some_and(|suite| self.suites.find(suite));
         let group = answer.group().is_some_and(|group| self.groups.find(group));
         let scheme = answer.key_exchange.scheme.is_some_and(|scheme| self.schemes.find(scheme));
@@ -182,6 +191,8 @@ impl Choices {
             }
             (Aim::Reversed, _) => self.order = Order::Unclear,
             (Aim::Chacha, _) => self.chacha = Some(false),
+            (Aim::StrangeGroup, _) => self.groups.is_judged = true,
+            (Aim::StrangeScheme, _) => self.schemes.is_judged = true,
             (Aim::Rank, _) => self.order = Order::Unclear,
             (Aim::Alpn, No::Refused { alert }) => {
                 self.alpn.closed = true;

@@ -1,7 +1,7 @@
 //! What to ask of a version next, and the hello for it.
 
 use super::super::super::board::Presence;
-use super::super::super::hello::{GREASE_SUITE, HelloSpec, Shares};
+use super::super::super::hello::{GREASE_GROUP, GREASE_SCHEME, GREASE_SUITE, HelloSpec, Shares};
 use super::super::super::suites::Breadth;
 use super::super::super::wire::Version;
 use super::super::dimension::Dimension;
@@ -24,6 +24,9 @@ impl Choices {
         if self.order == Order::Untested && self.suites.is_open() {
             return Some(Aim::Reversed);
         }
+        if let Some(aim) = self.strange() {
+            return Some(aim);
+        }
         let suites = self.suites.is_open().then_some(Aim::Suites);
         let schemes = self.kind_to_ask().map(|_| Aim::Schemes);
         // Suites with an RSA key may still turn up, and make it easier.
@@ -39,6 +42,17 @@ impl Choices {
             .or_else(|| self.asks_chacha().then_some(Aim::Chacha))
             .or_else(|| self.asks_rank().then_some(Aim::Rank))
             .or_else(|| (!self.alpn.closed && self.alpn.lost.is_none()).then_some(Aim::Alpn))
+    }
+
+    /// A set that grows beyond belief is asked for what nobody has.
+    fn strange(&self) -> Option<Aim> {
+        let grows = |set: &Dimension, most: usize| {
+            set.lost.is_none() && !set.is_judged && set.found.len() > most
+        };
+        if grows(&self.groups, MOST_GROUPS) && self.has_rsa_groups() {
+            return Some(Aim::StrangeGroup);
+        }
+        grows(&self.schemes, MOST_SCHEMES).then_some(Aim::StrangeScheme)
     }
 
     /// The kind of key whose schemes are to be asked for. Kinds are asked apart, since a server may
@@ -135,6 +149,8 @@ impl Choices {
             Aim::Suites => remaining,
             Aim::Alpn => whole(),
             Aim::Groups => self.suites.whole(room, |suite| self.carries_groups(suite)),
+            Aim::StrangeGroup => self.found(|suite| self.carries_groups(suite)),
+            Aim::StrangeScheme => self.found(|suite| signer(suite).is_some()),
             Aim::Ffdhe => self.found(is_dhe),
             Aim::Schemes => self.suites.whole(room, |suite| {
                 let carries = !self.spares_groups_now(aim) || self.carries_groups(suite);
@@ -144,6 +160,7 @@ impl Choices {
             Aim::Rank => self.found(|suite| !self.ranked.contains(&suite)),
         };
         let groups = match aim {
+            Aim::StrangeGroup => vec![GREASE_GROUP],
             Aim::Groups => {
                 let mut remaining = self.groups.remaining();
                 remaining.sort_by_key(|&group| self.lacks_share(group));
@@ -158,7 +175,7 @@ impl Choices {
         };
         let ffdhe = match aim {
             Aim::Ffdhe => self.ffdhe.remaining(),
-            Aim::Groups => Vec::new(),
+            Aim::Groups | Aim::StrangeGroup => Vec::new(),
             _ if self.shape.is_small() => Vec::new(),
             _ => self.ffdhe.whole(usize::MAX, any),
         };
@@ -170,11 +187,13 @@ impl Choices {
                 let fits = |scheme| kind.is_none_or(|kind| Signer::of(scheme) == kind);
                 first_of(self.schemes.remaining_where(fits), self.shape.schemes())
             }
+            false if aim == Aim::StrangeScheme => vec![GREASE_SCHEME],
             false => self.schemes.whole(self.shape.schemes(), any),
         };
         let alpn = match aim {
             Aim::Alpn => self.alpn.remaining.clone(),
             Aim::Whole | Aim::Bigger | Aim::Padded => Vec::new(),
+            Aim::StrangeGroup | Aim::StrangeScheme => Vec::new(),
             // Beside the rest, until a refusal could be theirs.
             _ if !self.alpn.closed && !self.alpn.is_alone => self.alpn.remaining.clone(),
             _ => Vec::new(),
@@ -239,3 +258,7 @@ fn first_of(mut members: Vec<u16>, count: usize) -> Vec<u16> {
     members.truncate(count);
     members
 }
+
+/// No server has so many groups, or schemes, but one that takes anything.
+const MOST_GROUPS: usize = 16;
+const MOST_SCHEMES: usize = 16;
