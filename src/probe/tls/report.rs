@@ -268,6 +268,7 @@ const KEYS: &[&str] = &[
     "resumption",
     "secure_renegotiation",
     "server_order",
+    "session_ticket_lifetime",
     "session_tickets",
     "signature_schemes",
     "starttls",

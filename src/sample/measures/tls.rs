@@ -187,6 +187,14 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("tls.fallback_scsv", Kind::Bool, "Whether RFC 7507 is supported.").unpromised(),
     Measure::new("tls.session_tickets", Kind::Bool, "Whether a ticket was issued."),
     Measure::new(
+        "tls.session_ticket_lifetime",
+        Kind::MapOf(&Kind::Integer),
+        "How long a ticket may be used, by version; in TLS 1.2 a hint.",
+    )
+    .unit(Unit::Seconds)
+    .unpromised()
+    .volatile(),
+    Measure::new(
         "tls.resumption",
         Kind::MapOf(&Kind::Bool),
         "Whether a session is taken up again, by version.",
