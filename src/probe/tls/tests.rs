@@ -9,6 +9,8 @@ mod real;
 mod scripted;
 mod starttls;
 mod ticks;
+mod various;
+mod ways;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

@@ -1,19 +1,14 @@
 //! Enumerations of real servers, over ways that limit hellos, mix servers or change them.
 
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 use crate::sample::Measurements;
 use crate::testing::{Pki, scripted};
 
-use super::peers::{OpenSsl, pass_on, record};
+use super::peers::OpenSsl;
+use super::ways::Way;
 use super::{Ask, fact, why};
 
 const SUITES: &str = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:AES128-SHA";
@@ -122,26 +117,9 @@ fn assert_nothing_false(m: &Measurements, how: &str) {
 #[tokio::test]
 async fn a_limit_of_connections_a_second_hides_nothing() {
     let pki = Pki::new();
-    let to = Arc::new(server(&pki, &[]).await);
+    let backend = server(&pki, &[]).await;
     for most in [3, 8] {
-        let times = Arc::new(Mutex::new(Vec::<Instant>::new()));
-        let to = Arc::clone(&to);
-        let port = scripted(move |_, mut stream| {
-            let is_over = {
-                let mut times = times.lock().expect("times");
-                times.retain(|at| at.elapsed() < Duration::from_millis(200));
-                times.push(Instant::now());
-                times.len() > most
-            };
-            let to = Arc::clone(&to);
-            async move {
-                if !is_over {
-                    pass_on(&mut stream, to.port).await;
-                }
-            }
-        })
-        .await;
-        let m = Ask::default().measure(port).await;
+        let m = Ask::default().measure(Way::Rate(most).to(backend.port).await).await;
         assert_nothing_false(&m, &format!("{most} in 200 ms"));
     }
 }
@@ -150,17 +128,7 @@ async fn a_limit_of_connections_a_second_hides_nothing() {
 async fn a_peer_that_serves_one_at_a_time_is_known_whole() {
     let pki = Pki::new();
     let backend = server(&pki, &[]).await;
-    let (to, turn) = (backend.port, Arc::new(Semaphore::new(1)));
-    let port = scripted(move |_, mut stream| {
-        let turn = Arc::clone(&turn).try_acquire_owned();
-        async move {
-            if turn.is_ok() {
-                pass_on(&mut stream, to).await;
-            }
-        }
-    })
-    .await;
-    let m = Ask::default().measure(port).await;
+    let m = Ask::default().measure(Way::OneAtATime.to(backend.port).await).await;
     assert_nothing_false(&m, "one at a time");
     assert_eq!(fact(&m, "/versions"), json!(["TLSv1.2", "TLSv1.3"]));
 }
@@ -201,52 +169,9 @@ async fn a_peer_that_resets_hellos_of_many_suites_is_known_whole() {
 async fn answers_that_dribble_or_come_in_split_records_are_read_whole() {
     let pki = Pki::new();
     let backend = server(&pki, &[]).await;
-    let to = backend.port;
-    for splits in [false, true] {
-        let port = scripted(move |_, stream| async move {
-            let Ok(to) = TcpStream::connect(("127.0.0.1", to)).await else { return };
-            let _ = stream.set_nodelay(true);
-            let (mut from, mut back) = stream.into_split();
-            let (mut answers, mut on) = to.into_split();
-            let there = async {
-                let _ = copy(&mut from, &mut on).await;
-                let _ = on.shutdown().await;
-            };
-            tokio::join!(there, async {
-                match splits {
-                    true => split(&mut answers, &mut back).await,
-                    false => dribble(&mut answers, &mut back).await,
-                };
-                let _ = back.shutdown().await;
-            });
-        })
-        .await;
-        let m = Ask::default().measure(port).await;
-        assert_whole(&m, if splits { "split records" } else { "byte by byte" });
+    for way in [Way::Dribble, Way::Split] {
+        let m = Ask::default().measure(way.to(backend.port).await).await;
+        assert_whole(&m, &format!("{way:?}"));
         assert_eq!(fact(&m, "/negotiated/version"), "TLSv1.3");
-    }
-}
-
-async fn dribble(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Option<()> {
-    loop {
-        to.write_all(&[from.read_u8().await.ok()?]).await.ok()?;
-    }
-}
-
-/// Handshake records in clear, each in records of seven bytes.
-async fn split(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Option<()> {
-    let mut is_clear = true;
-    loop {
-        let mut header = [0; 5];
-        from.read_exact(&mut header).await.ok()?;
-        let [kind, major, minor, high, low] = header;
-        let mut body = vec![0; usize::from(u16::from_be_bytes([high, low]))];
-        from.read_exact(&mut body).await.ok()?;
-        is_clear &= kind != 20;
-        let size = if kind == 22 && is_clear { 7 } else { body.len().max(1) };
-        for part in body.chunks(size) {
-            let version = u16::from_be_bytes([major, minor]);
-            to.write_all(&record(kind, version, part)).await.ok()?;
-        }
     }
 }
