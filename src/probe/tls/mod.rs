@@ -32,6 +32,7 @@ mod line;
 mod messages;
 mod names;
 mod outcome;
+mod primes;
 mod reader;
 mod report;
 mod sentinel;

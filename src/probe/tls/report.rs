@@ -251,6 +251,7 @@ const KEYS: &[&str] = &[
     "configuration_shares",
     "configurations",
     "dh_prime_bits",
+    "dh_primes",
     "early_data",
     "encrypt_then_mac",
     "extended_master_secret",

@@ -55,6 +55,11 @@ pub(super) const MEASURES: &[Measure] = &[
     ),
     Measure::new("tls.dh_prime_bits", Kind::Integer, "The smallest Diffie-Hellman prime seen.")
         .unit(Unit::Bits),
+    Measure::new(
+        "tls.dh_primes",
+        Kind::Set,
+        "Diffie-Hellman primes seen, by the RFC's name (modp…: 2409, 3526; ffdhe…: 7919; rfc5114-…), else by SHA-256.",
+    ),
     Measure::new("tls.alpn", Kind::Set, "Application protocols accepted."),
     Measure::new("tls.certificates", Kind::Items, "Leaf certificates, one a key type served.")
         .subject(&["key_type"]),

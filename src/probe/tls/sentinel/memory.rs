@@ -14,6 +14,7 @@ use super::super::enumerate::{Enumeration, Kept};
 use super::super::features::Features;
 use super::super::messages::{KeyExchange, ServerHello};
 use super::super::outcome::Answer;
+use super::super::primes::Mark;
 use super::super::walk::Seen;
 use super::super::wire::Version;
 
@@ -51,6 +52,8 @@ struct Brief {
     deflate: bool,
     extensions: Vec<u16>,
     dh_prime_bits: Option<usize>,
+    #[serde(default)]
+    dh_prime: Option<Mark>,
     asks_for_certificate: bool,
     is_cut: bool,
 }
@@ -139,6 +142,7 @@ impl Brief {
             deflate: hello.deflate,
             extensions: hello.extensions.clone(),
             dh_prime_bits: answer.key_exchange.dh_prime_bits,
+            dh_prime: answer.key_exchange.dh_prime,
             asks_for_certificate: answer.asks_for_certificate,
             is_cut: answer.cut.is_some(),
         })
@@ -163,8 +167,8 @@ impl Brief {
             session: 0,
             is_retry: false,
         };
-        let key_exchange =
-            KeyExchange { dh_prime_bits: self.dh_prime_bits, ..KeyExchange::default() };
+        let (dh_prime_bits, dh_prime) = (self.dh_prime_bits, self.dh_prime);
+        let key_exchange = KeyExchange { dh_prime_bits, dh_prime, ..KeyExchange::default() };
         Some(Answer {
             version,
             hello: Some(hello),

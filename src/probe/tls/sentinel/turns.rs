@@ -192,6 +192,7 @@ const RECALLED: &[&str] = &[
     "compression",
     "configurations",
     "dh_prime_bits",
+    "dh_primes",
     "encrypt_then_mac",
     "fallback_scsv",
     "grade",

@@ -123,6 +123,30 @@ async fn walked(port: u16) -> (Seen, u32) {
 }
 
 #[tokio::test]
+async fn a_prime_that_many_servers_share_is_named() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], true);
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("dh.pem");
+    let made = std::process::Command::new("openssl")
+        .args(["genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe3072", "-out"])
+        .arg(&file)
+        .status();
+    assert!(made.expect("openssl").success());
+    let suites = ["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"];
+    let own = ["-dhparam", file.to_str().expect("a path")];
+    for (more, name, bits) in [(&[][..], "modp2048", 2048), (&own, "ffdhe3072", 3072)] {
+        let server = OpenSsl::start(&[&leaf], "", &[&suites, more].concat()).await;
+        let m = Ask::default().measure(server.port).await;
+        assert_eq!(fact(&m, "/dh_primes"), json!([name]));
+        assert_eq!(fact(&m, "/dh_prime_bits"), bits);
+    }
+    let server = OpenSsl::start(&[&leaf], "", &["-tls1_3"]).await;
+    let m = Ask::default().measure(server.port).await;
+    assert_eq!(why(&m, "dh_primes").as_deref(), Some("not_applicable"));
+}
+
+#[tokio::test]
 async fn a_version_that_no_current_client_gets_is_seen_all_the_same() {
     let pki = Pki::new();
     let leaf = pki.leaf(&["a.test"], false);
