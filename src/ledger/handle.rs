@@ -234,7 +234,7 @@ fn prepare(record: Record) -> Prepared {
     });
     let freshness = i64::try_from(freshness.as_millis()).unwrap_or(i64::MAX / 4);
     let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX / 4);
-    let sheet = is_of_plan(&sample).then(|| evidence::mark(&judgements));
+    let sheet = is_of_plan(&sample).then(|| evidence::mark(&sample, &judgements));
     Prepared {
         sample,
         judgements,

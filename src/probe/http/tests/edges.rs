@@ -72,6 +72,7 @@ impl Watched {
             cause: Cause::Scheduled,
             dialer,
             glimpses: false,
+            promised: false,
         })
         .await;
         self.memory = ran.memory.or_else(|| self.memory.take());
