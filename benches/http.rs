@@ -91,7 +91,16 @@ async fn taken(
     let point = Point { target: Arc::new(target), probe: ProbeKind::Http, address: Some(address) };
     let dialer =
         Dialer::new(Unbounded::outside(), settings, ProbeKind::Http, Duration::from_secs(10));
-    let job = Job { point, memory, now, seed: 1, cause: Cause::Scheduled, dialer, glimpses: false };
+    let job = Job {
+        point,
+        memory,
+        now,
+        seed: 1,
+        cause: Cause::Scheduled,
+        dialer,
+        glimpses: false,
+        spoken_for: Arc::default(),
+    };
     let run = probe::run(job).await;
     let known = matches!(run.observations[0].outcome, Outcome::Measured(_));
     (known, run.memory)

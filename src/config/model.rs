@@ -92,6 +92,11 @@ impl TargetConfig {
         let has = |probe| self.probes.contains(&probe);
         has(ProbeKind::Http) && !has(ProbeKind::Tls) && self.target.endpoint.is_https()
     }
+
+    /// Whether it has a tls point under its own name: of its tls probe, or by http's handshakes.
+    pub fn looks_at_tls(&self) -> bool {
+        self.probes.contains(&ProbeKind::Tls) || self.glimpses_tls()
+    }
 }
 
 /// Rule to range: `{tls-certificate-expiry: {min: 21d}}`.

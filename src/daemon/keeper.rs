@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outside::Bounds;
 use super::past::{Past, TooMany};
-use super::population::{Change, Population, Wanted};
+use super::population::{Change, Population, Sighting, Wanted};
 use crate::config::{Config, TargetConfig};
 use crate::inventory::{Discovery, Group, Lookup, Refreshed};
 use crate::ledger::{Event, Ledger};
@@ -66,6 +66,7 @@ impl Keeper {
         self,
         settings: Settings,
         mut reloads: mpsc::Receiver<Settings>,
+        mut sightings: mpsc::Receiver<Sighting>,
         stop: CancellationToken,
     ) {
         let (news, mut heard) = mpsc::channel(64);
@@ -104,6 +105,10 @@ impl Keeper {
                     let change = state.population.resolved(&target, answer, Instant::now());
                     self.carry_out(&state, change).await;
                     self.resolve(&mut state);
+                }
+                Some(sighting) = sightings.recv() => {
+                    let change = state.population.sighted(&sighting, Instant::now());
+                    self.carry_out(&state, change).await;
                 }
                 _ = ticks.tick() => self.resolve(&mut state),
             }
@@ -191,6 +196,8 @@ impl Keeper {
             return;
         }
         let Some(past) = state.past.take() else { return };
+        let change = state.population.adopt(past.tls(), Instant::now());
+        self.carry_out(state, change).await;
         let careful = sources > 0 && !by_person;
         match past.left_over(&state.population.keys(), careful) {
             Ok(points) if points.is_empty() => {}
@@ -228,9 +235,11 @@ impl Keeper {
             return;
         }
         let now = self.clock.now();
-        for (points, note) in
-            [(change.target_removed, "target_removed"), (change.address_gone, "address_gone")]
-        {
+        for (points, note) in [
+            (change.target_removed, "target_removed"),
+            (change.address_gone, "address_gone"),
+            (change.port_closed, "port_closed"),
+        ] {
             if points.is_empty() {
                 continue;
             }

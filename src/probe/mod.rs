@@ -9,6 +9,7 @@ pub mod tls;
 mod trust;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -34,6 +35,8 @@ pub struct Job {
     /// Whether the run may also tell what it came by of another kind (http → tls): nobody else
     /// asks for it, and it knows less than that kind's own probe.
     pub glimpses: bool,
+    /// Ports of the host whose TLS others look at: no glimpse of these is wanted.
+    pub spoken_for: Arc<[u16]>,
 }
 
 impl Job {
@@ -59,6 +62,8 @@ pub struct Observation {
     pub probe: ProbeKind,
     /// The address looked at; `None` for ports and dns.
     pub address: Option<IpAddr>,
+    /// The port looked at, in a glimpse of one that is not the target's own.
+    pub port: Option<u16>,
     /// Measurements, or the reason why there are none.
     pub outcome: Outcome,
     /// How long it took.
@@ -78,6 +83,7 @@ impl Run {
         let observation = Observation {
             probe: point.probe,
             address: point.address,
+            port: None,
             outcome: Outcome::Unknown(unknown.into()),
             duration,
             connections,

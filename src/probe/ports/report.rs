@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 use super::ask::Ask;
 use super::common;
 use super::drip::bound;
+use super::glimpse;
 use super::memory::Past;
 use super::port::{Port, ranges};
 use super::scan::Scan;
 use super::state::State;
 use super::tiers::Drip;
+use crate::probe::Observation;
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::Transport;
 
@@ -88,6 +90,16 @@ impl Look {
             self.states.entry(port).or_insert(state);
         }
         Some((address, drip))
+    }
+
+    /// What handshakes told of TLS on ports that are believed to be open.
+    pub(super) fn take_glimpses(&mut self) -> Vec<Observation> {
+        let address = self.ask.address;
+        let seen = self.states.iter_mut().filter_map(|(port, state)| {
+            let State::Open(voice) = state else { return None };
+            Some(glimpse::observation(address, port.number, *voice.glimpse.take()?))
+        });
+        seen.collect()
     }
 
     /// Why the state of a port is not known, if it is not.

@@ -65,6 +65,7 @@ impl Ask {
             cause: crate::sample::Cause::Scheduled,
             dialer,
             glimpses: false,
+            spoken_for: Arc::default(),
         })
         .await
     }

@@ -71,6 +71,7 @@ impl Watched {
             cause: Cause::Scheduled,
             dialer,
             glimpses: false,
+            spoken_for: Arc::default(),
         })
         .await;
         self.memory = ran.memory.or_else(|| self.memory.take());
