@@ -299,7 +299,8 @@ fn unexpected(looks: &[Look]) -> Found {
     (items, doubts)
 }
 
-/// Ports that the pins demand: refused, or silent on a host that is up.
+/// Ports that the pins demand, or that a person accepted as open: refused, or silent on a host that is
+/// up.
 fn missing(looks: &[Look]) -> Found {
     let (mut items, mut doubts) = (Vec::new(), BTreeMap::new());
     for look in looks {
@@ -309,7 +310,10 @@ fn missing(looks: &[Look]) -> Found {
                 doubts.insert(*port, unknown);
             } else if !look.is_open(*port) {
                 let mut item = json!({ "address": look.ask.address, "port": port.to_string() });
-                expected.explain(&mut item);
+                match expected.accepted.contains(port) {
+                    true => item["expected_by"] = json!("baseline"),
+                    false => expected.explain(&mut item),
+                }
                 items.push(item);
             }
         }
