@@ -129,6 +129,13 @@ pub struct SourceConfig {
     pub(super) overrides: Overrides,
 }
 
+impl SourceConfig {
+    /// Its name in metrics and messages: `file_sd/0`, `http_sd/1`.
+    pub fn label(&self) -> String {
+        self.spec.label(self.index)
+    }
+}
+
 /// An accepted risk.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExceptionSpec {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::outside::Bounds;
 use super::past::{Past, TooMany};
 use super::population::{Change, Population, Sighting, Wanted};
-use crate::config::{Config, TargetConfig};
+use crate::config::{Config, SourceConfig, TargetConfig};
 use crate::inventory::{Discovery, Group, Lookup, Refreshed};
 use crate::ledger::{Event, Ledger};
 use crate::rules::{RuleSet, Selection};
@@ -179,7 +179,7 @@ impl Keeper {
         if !refreshed.known || !refreshed.changed {
             return false;
         }
-        let count = refreshed.groups.iter().map(|group| group.targets.len()).sum::<usize>();
+        let count = refreshed.groups.iter().map(Group::count).sum::<usize>();
         self.metrics
             .targets
             .with_label_values(&[label])
@@ -298,14 +298,17 @@ fn wanted(state: &State) -> Vec<Wanted> {
         .flat_map(|(source, groups)| groups.iter().map(move |group| (*source, group)));
     for (source, group) in found {
         for text in &group.targets {
-            match config.target_from_discovery(source, text, &group.labels) {
+            let found = config.targets_from_discovery(source, text, &group.labels);
+            let found = found.unwrap_or_else(|error| {
+                let source = config.discovery.get(source).map(SourceConfig::label);
+                let source = source.unwrap_or_default();
+                tracing::warn!(source, target = text, %error, "a discovered target is left out");
+                Vec::new()
+            });
+            for target in found {
                 // The file's own word on a target stands over discovery's.
-                Ok(target) if names.insert(Arc::clone(&target.target.name)) => {
-                    wanted.extend(shared.wanted(target))
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(target = text, %error, "a discovered target is left out")
+                if names.insert(Arc::clone(&target.target.name)) {
+                    wanted.extend(shared.wanted(target));
                 }
             }
         }
