@@ -12,6 +12,8 @@ mod http;
 mod identity;
 mod loss;
 mod memory;
+#[doc(hidden)]
+pub mod offline;
 mod port;
 mod questions;
 mod report;
