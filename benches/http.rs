@@ -193,6 +193,7 @@ async fn taken(
         dialer,
         glimpses: false,
         promised: false,
+        spoken_for: Arc::default(),
     };
     let run = probe::run(job).await;
     let known = matches!(run.observations[0].outcome, Outcome::Measured(_));

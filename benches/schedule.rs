@@ -100,6 +100,7 @@ impl Made {
             repeat: Repeat { samples: 3, agree: 2, within: Duration::from_secs(60) },
             freshness: Duration::from_secs(3600),
             glimpse: Glimpse::Apart,
+            spoken_for: Arc::default(),
         };
         Self { targets, like }
     }

@@ -110,7 +110,10 @@ fn write_baseline(out: &mut impl Write, baseline: &Value) -> std::io::Result<()>
     for item in baseline["departures"].as_array().into_iter().flatten() {
         if item["port"].is_string() {
             let (address, port) = (text(item, "address"), text(item, "port"));
-            writeln!(out, "  unexpected {address} {port}: {}", text(item, "service"))?;
+            match item["kind"].as_str() {
+                Some("missing") => writeln!(out, "  missing {address} {port}")?,
+                _ => writeln!(out, "  unexpected {address} {port}: {}", text(item, "service"))?,
+            }
             continue;
         }
         writeln!(

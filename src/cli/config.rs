@@ -47,7 +47,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 fn check(file: &ConfigFile, format: Format) -> anyhow::Result<ExitCode> {
     match (config::load(&file.config, SystemClock.now()), format) {
-        (Ok(config), Format::Human) => {
+        (Ok(mut config), Format::Human) => {
+            config.note_lists();
             report(&config.notes);
             let (targets, sources) = (config.targets.len(), config.discovery.len());
             writeln!(
@@ -57,7 +58,8 @@ fn check(file: &ConfigFile, format: Format) -> anyhow::Result<ExitCode> {
             )?;
             Ok(ExitCode::SUCCESS)
         }
-        (Ok(config), Format::Json) => {
+        (Ok(mut config), Format::Json) => {
+            config.note_lists();
             writeln!(
                 screen::out(),
                 "{}",

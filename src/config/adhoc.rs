@@ -16,7 +16,9 @@ use crate::inventory::labels::{LabelError, check_label, check_value};
 use crate::inventory::{Families, Refusal, ResolverSpec, Scope};
 use crate::rules::RuleSet;
 use crate::schedule::{BudgetSpec, Plan};
-use crate::target::{Endpoint, EndpointError, Labels, ProbeKind, Settings, Target};
+use crate::target::{
+    Endpoint, EndpointError, Labels, NetworkError, ProbeKind, Settings, Target, of_network,
+};
 
 /// What the command line says of targets that stand in no file.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +44,17 @@ pub enum AdHocError {
         target: String,
         /// Why.
         error: LabelError,
+    },
+    /// A network of too many addresses.
+    #[error("{0}")]
+    Network(#[from] NetworkError),
+    /// A network that is not looked at by ports alone.
+    #[error(
+        "{target}: a network is a target of ports alone; say `probes: [ports]` of its source, or name its hosts"
+    )]
+    NotPorts {
+        /// The target as written.
+        target: String,
     },
     /// Out of scope.
     #[error("{target}: target out of scope: {error}")]
@@ -144,13 +157,14 @@ impl Config {
         own.for_endpoint(&self.defaults, endpoint).target(endpoint.clone(), &self.plans)
     }
 
-    /// A target that source number `source_index` of [`Config::discovery`] found.
-    pub fn target_from_discovery(
+    /// The target that source number `source_index` of [`Config::discovery`] found; of a network each
+    /// of its addresses, or none where any must not be.
+    pub fn targets_from_discovery(
         &self,
         source_index: usize,
         text: &str,
         labels: &Labels,
-    ) -> Result<TargetConfig, AdHocError> {
+    ) -> Result<Vec<TargetConfig>, AdHocError> {
         for (name, value) in labels {
             check_label(name)
                 .and_then(|()| check_value(value))
@@ -159,7 +173,17 @@ impl Config {
         let source = self.discovery.get(source_index);
         let block = source.map(|source| source.overrides.clone()).unwrap_or_default();
         let own = Overrides { labels: labels.clone(), ..Overrides::default() };
-        self.admit(text, endpoint(text)?, own, block)
+        let Some(found) = of_network(text) else {
+            return Ok(vec![self.admit(text, endpoint(text)?, own, block)?]);
+        };
+        let admit = |endpoint| {
+            let target = self.admit(text, endpoint, own.clone(), block.clone())?;
+            match target.probes.as_slice() {
+                [ProbeKind::Ports] => Ok(target),
+                _ => Err(AdHocError::NotPorts { target: text.to_owned() }),
+            }
+        };
+        found?.into_iter().map(admit).collect()
     }
 
     /// A static target by its name.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::model::TargetConfig;
-use crate::target::{Settings, Span, TextFile};
+use crate::target::{ProbeKind, Settings, Span, TextFile};
 
 impl TargetConfig {
     /// Everything that decides how the target is sampled, under the names of the file. Files
@@ -13,7 +13,7 @@ impl TargetConfig {
         json!({
             "target": target.name,
             "probes": self.probes,
-            "glimpses": self.glimpses_tls().then_some("tls").as_slice(),
+            "glimpses": (self.glimpses_tls() || self.probes.contains(&ProbeKind::Ports)).then_some("tls").as_slice(),
             "plan": self.plan_name,
             "plan_spec": self.plan.spec(),
             "profile": self.profile,

@@ -13,6 +13,7 @@ mod file;
 mod files;
 mod fit;
 mod good;
+mod lists;
 mod load;
 mod model;
 mod over_budget;

@@ -92,6 +92,11 @@ impl TargetConfig {
         let has = |probe| self.probes.contains(&probe);
         has(ProbeKind::Http) && !has(ProbeKind::Tls) && self.target.endpoint.is_https()
     }
+
+    /// Whether it has a tls point under its own name: of its tls probe, or by http's handshakes.
+    pub fn looks_at_tls(&self) -> bool {
+        self.probes.contains(&ProbeKind::Tls) || self.glimpses_tls()
+    }
 }
 
 /// Rule to range: `{tls-certificate-expiry: {min: 21d}}`.
@@ -122,6 +127,13 @@ pub struct SourceConfig {
     /// Its place among its kind, for its label.
     pub index: usize,
     pub(super) overrides: Overrides,
+}
+
+impl SourceConfig {
+    /// Its name in metrics and messages: `file_sd/0`, `http_sd/1`.
+    pub fn label(&self) -> String {
+        self.spec.label(self.index)
+    }
 }
 
 /// An accepted risk.

@@ -425,20 +425,44 @@ discovery: {file_sd: [{files: [x.json], plan: slow, labels: {team: web}}]}
 ";
     let config = read(text).expect("a config");
     let labels = Labels::from([("service".to_owned(), "shop".to_owned())]);
-    let found = config.target_from_discovery(0, "x.a.test:8443", &labels).expect("a target");
+    let found = config.targets_from_discovery(0, "x.a.test:8443", &labels).expect("a target");
+    let [found] = found.as_slice() else { panic!("one target") };
     assert_eq!(&*found.plan_name, "slow");
     assert_eq!(json!(found.plan.spec()), json!({"every": "1h"}));
     let labels_of = |name: &str| found.target.labels.get(name).map(String::as_str);
     assert_eq!(labels_of("team"), Some("web"));
     assert_eq!((labels_of("env"), labels_of("service")), (Some("prod"), Some("shop")));
-    let mail = config.target_from_discovery(0, "starttls+smtp://x.a.test", &Labels::new());
-    assert_eq!(mail.expect("mail").probes, [ProbeKind::Tls, ProbeKind::Dns]);
+    let mail = config.targets_from_discovery(0, "starttls+smtp://x.a.test", &Labels::new());
+    assert_eq!(mail.expect("mail")[0].probes, [ProbeKind::Tls, ProbeKind::Dns]);
     for (target, says) in [("x.b.test", "matches none of scope.names"), ("a b", "white space")] {
-        let error = config.target_from_discovery(0, target, &Labels::new()).expect_err(target);
+        let error = config.targets_from_discovery(0, target, &Labels::new()).expect_err(target);
         assert!(error.to_string().contains(says), "{error}");
     }
     let reserved = Labels::from([("rule".to_owned(), "x".to_owned())]);
-    assert!(config.target_from_discovery(0, "x.a.test", &reserved).is_err());
+    assert!(config.targets_from_discovery(0, "x.a.test", &reserved).is_err());
+}
+
+#[test]
+fn a_network_that_discovery_finds_is_its_addresses_by_ports_alone_and_all_in_scope() {
+    let text = "\
+scope: {networks: [10.0.0.0/24]}
+discovery: {file_sd: [{files: [a.json], probes: [ports]}, {files: [b.json]}]}
+";
+    let config = read(text).expect("a config");
+    let labels = Labels::from([("team".to_owned(), "web".to_owned())]);
+    let found = config.targets_from_discovery(0, "10.0.0.16/28", &labels).expect("targets");
+    assert_eq!((found.len(), &*found[0].target.name), (14, "10.0.0.17"));
+    assert!(found.iter().all(|found| *found.target.labels == labels));
+    assert!(found.iter().all(|found| found.probes == [ProbeKind::Ports]));
+    for (source, entry, says) in [
+        (1, "10.0.0.16/28", "a target of ports alone"),
+        (0, "10.0.0.0/23", "out of scope"),
+        (0, "10.0.0.0/8", "more than 1024 addresses"),
+        (0, "10.0.0.0/99", "needs a scheme"),
+    ] {
+        let error = config.targets_from_discovery(source, entry, &labels).expect_err(entry);
+        assert!(error.to_string().contains(says), "{error}");
+    }
 }
 
 #[test]

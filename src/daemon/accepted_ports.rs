@@ -25,9 +25,15 @@ pub(super) fn show(ledger: &Ledger, target: &str) -> Result<Option<Value>, Refus
     }
     let sample = sample.unwrap_or_default();
     let accepted = records(event.as_ref());
-    let departures = sample["unexpected"].as_array().into_iter().flatten();
-    let departures: Vec<_> =
-        departures.filter(|item| item["expected_by"] == "baseline").cloned().collect();
+    let departures = ["unexpected", "missing"].into_iter().flat_map(|kind| {
+        let items = sample[kind].as_array().into_iter().flatten();
+        items.filter(|item| item["expected_by"] == "baseline").map(move |item| {
+            let mut item = item.clone();
+            item["kind"] = json!(kind);
+            item
+        })
+    });
+    let departures: Vec<Value> = departures.collect();
     let mut pending = open(&sample, &accepted);
     for (address, ports) in &mut pending {
         ports.retain(|port| !accepted.get(address).is_some_and(|known| known.contains(port)));
@@ -84,8 +90,12 @@ fn records(event: Option<&Value>) -> Open {
 }
 
 /// The open ports that a sample showed of each address. Where not every port could be looked at, what
-/// was accepted before stays accepted.
+/// was accepted before stays accepted, but for what is missing.
 fn open(sample: &Value, before: &Open) -> Open {
+    let is_missing = |address: &str, port: &str| {
+        let mut missing = sample["missing"].as_array().into_iter().flatten();
+        missing.any(|item| item["address"] == address && item["port"] == port)
+    };
     let mut all = Open::new();
     for item in sample["addresses"].as_array().into_iter().flatten() {
         let Some(address) = item["address"].as_str() else { continue };
@@ -95,7 +105,9 @@ fn open(sample: &Value, before: &Open) -> Open {
         let mut ports: BTreeSet<String> = ports.collect();
         let is_whole = sample["unknown"][format!("addresses[{address}].open")].is_null();
         match (is_whole, before.get(address)) {
-            (false, Some(known)) => ports.extend(known.iter().cloned()),
+            (false, Some(known)) => {
+                ports.extend(known.iter().filter(|port| !is_missing(address, port)).cloned());
+            }
             // Of an address that told nothing, nothing is accepted: not even that it is closed.
             (false, None) if ports.is_empty() => continue,
             _ => {}
@@ -124,12 +136,13 @@ mod tests {
                 {"address": "192.0.2.3", "open": []},
                 {"address": "192.0.2.4", "open": []},
             ],
+            "missing": [{"address": "192.0.2.2", "port": "21/tcp"}],
             "unknown": {
                 "addresses[192.0.2.2].open": "local_error",
                 "addresses[192.0.2.3].open": "host_down",
             },
         });
-        let before = records([("192.0.2.1", &["80/tcp"]), ("192.0.2.2", &["80/tcp"])]);
+        let before = records([("192.0.2.1", &["80/tcp"]), ("192.0.2.2", &["21/tcp", "80/tcp"])]);
         let expected = records([
             ("192.0.2.1", &["22/tcp"]),
             ("192.0.2.2", &["22/tcp", "80/tcp"]),

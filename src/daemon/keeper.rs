@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::outside::Bounds;
 use super::past::{Past, TooMany};
-use super::population::{Change, Population, Wanted};
-use crate::config::{Config, TargetConfig};
+use super::population::{Change, Population, Sighting, Wanted};
+use crate::config::{Config, SourceConfig, TargetConfig};
 use crate::inventory::{Discovery, Group, Lookup, Refreshed};
 use crate::ledger::{Event, Ledger};
 use crate::rules::{RuleSet, Selection};
@@ -66,6 +66,7 @@ impl Keeper {
         self,
         settings: Settings,
         mut reloads: mpsc::Receiver<Settings>,
+        mut sightings: mpsc::Receiver<Sighting>,
         stop: CancellationToken,
     ) {
         let (news, mut heard) = mpsc::channel(64);
@@ -104,6 +105,10 @@ impl Keeper {
                     let change = state.population.resolved(&target, answer, Instant::now());
                     self.carry_out(&state, change).await;
                     self.resolve(&mut state);
+                }
+                Some(sighting) = sightings.recv() => {
+                    let change = state.population.sighted(&sighting, Instant::now());
+                    self.carry_out(&state, change).await;
                 }
                 _ = ticks.tick() => self.resolve(&mut state),
             }
@@ -174,7 +179,7 @@ impl Keeper {
         if !refreshed.known || !refreshed.changed {
             return false;
         }
-        let count = refreshed.groups.iter().map(|group| group.targets.len()).sum::<usize>();
+        let count = refreshed.groups.iter().map(Group::count).sum::<usize>();
         self.metrics
             .targets
             .with_label_values(&[label])
@@ -191,6 +196,8 @@ impl Keeper {
             return;
         }
         let Some(past) = state.past.take() else { return };
+        let change = state.population.adopt(past.tls(), Instant::now());
+        self.carry_out(state, change).await;
         let careful = sources > 0 && !by_person;
         match past.left_over(&state.population.keys(), careful) {
             Ok(points) if points.is_empty() => {}
@@ -228,9 +235,11 @@ impl Keeper {
             return;
         }
         let now = self.clock.now();
-        for (points, note) in
-            [(change.target_removed, "target_removed"), (change.address_gone, "address_gone")]
-        {
+        for (points, note) in [
+            (change.target_removed, "target_removed"),
+            (change.address_gone, "address_gone"),
+            (change.port_closed, "port_closed"),
+        ] {
             if points.is_empty() {
                 continue;
             }
@@ -289,14 +298,17 @@ fn wanted(state: &State) -> Vec<Wanted> {
         .flat_map(|(source, groups)| groups.iter().map(move |group| (*source, group)));
     for (source, group) in found {
         for text in &group.targets {
-            match config.target_from_discovery(source, text, &group.labels) {
+            let found = config.targets_from_discovery(source, text, &group.labels);
+            let found = found.unwrap_or_else(|error| {
+                let source = config.discovery.get(source).map(SourceConfig::label);
+                let source = source.unwrap_or_default();
+                tracing::warn!(source, target = text, %error, "a discovered target is left out");
+                Vec::new()
+            });
+            for target in found {
                 // The file's own word on a target stands over discovery's.
-                Ok(target) if names.insert(Arc::clone(&target.target.name)) => {
-                    wanted.extend(shared.wanted(target))
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(target = text, %error, "a discovered target is left out")
+                if names.insert(Arc::clone(&target.target.name)) {
+                    wanted.extend(shared.wanted(target));
                 }
             }
         }

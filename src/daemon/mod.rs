@@ -125,7 +125,8 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         spending: Arc::clone(&spending),
         clock_doubted: Arc::default(),
     };
-    let sink = LedgerSink::new(Arc::clone(&ledger), seed, Arc::clone(&metrics));
+    let (sightings, keeper_sightings) = mpsc::channel(1024);
+    let sink = LedgerSink::new(Arc::clone(&ledger), seed, Arc::clone(&metrics), sightings);
     let sink = Arc::new(sink);
     let sampler = Sampler {
         taker: Arc::new(taker),
@@ -147,7 +148,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         orders: orders.clone(),
         cache: dir.as_deref().map(|dir| dir.join("discovery")),
     };
-    tasks.spawn(keeper.run(settings.clone(), keeper_reloads, stop.child_token()));
+    tasks.spawn(keeper.run(settings.clone(), keeper_reloads, keeper_sightings, stop.child_token()));
     tasks.spawn(pulse::run(
         Arc::clone(&ledger),
         Arc::clone(&metrics),

@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use crate::inventory::vanished;
 use crate::ledger::latest::Latest;
-use crate::target::PointKey;
+use crate::target::{PointKey, ProbeKind};
 
 /// The points that an earlier run sampled and nobody withdrew.
 #[derive(Debug, Default)]
 pub(super) struct Past {
-    points: HashMap<PointKey, (Arc<str>, Option<IpAddr>)>,
+    points: HashMap<PointKey, (Arc<str>, ProbeKind, Option<IpAddr>)>,
 }
 
 impl Past {
@@ -20,11 +20,10 @@ impl Past {
     pub(super) fn read(latest: &Latest) -> Self {
         let mut points = HashMap::new();
         latest.for_each_chunk(1024, |chunk| {
-            points.extend(
-                chunk.iter().map(|point| {
-                    (point.key, (Arc::clone(&point.target), point.address.parse().ok()))
-                }),
-            );
+            points.extend(chunk.iter().map(|point| {
+                let address = point.address.parse().ok();
+                (point.key, (Arc::clone(&point.target), point.probe, address))
+            }));
         });
         Self { points }
     }
@@ -32,7 +31,7 @@ impl Past {
     /// The addresses that each target had.
     pub(super) fn addresses(&self) -> HashMap<Arc<str>, Vec<IpAddr>> {
         let mut all: HashMap<Arc<str>, Vec<IpAddr>> = HashMap::new();
-        for (target, address) in self.points.values() {
+        for (target, _, address) in self.points.values() {
             let Some(address) = address else { continue };
             let addresses = all.entry(Arc::clone(target)).or_default();
             if !addresses.contains(address) {
@@ -42,6 +41,12 @@ impl Past {
         // Which of too many are sampled must not hang on chance.
         all.values_mut().for_each(|addresses| addresses.sort_unstable());
         all
+    }
+
+    /// The tls points with an address: target and address.
+    pub(super) fn tls(&self) -> impl Iterator<Item = (&Arc<str>, IpAddr)> {
+        let points = self.points.values().filter(|(_, probe, _)| *probe == ProbeKind::Tls);
+        points.filter_map(|(target, _, address)| Some((target, (*address)?)))
     }
 
     /// Points that are no longer wanted. With `careful`, none where over half of them would go:
@@ -72,7 +77,6 @@ pub(super) struct TooMany {
 mod tests {
     use super::*;
     use crate::ledger::latest::PointLatest;
-    use crate::target::ProbeKind;
 
     fn past() -> Past {
         let latest = Latest::default();

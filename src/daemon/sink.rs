@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::{BoxFuture, join_all};
+use tokio::sync::mpsc;
 
 use super::notify::Watchdog;
+use super::population::Sighting;
 use crate::finding::Policy;
 use crate::ledger::{self, Ledger, Record};
 use crate::probe::Memory;
 use crate::sample::{Cause, Sample};
 use crate::sampler::{Entry, Judged, Remembered, Sink};
 use crate::schedule::Seed;
-use crate::target::{PointKey, ProbeKind};
+use crate::target::{Endpoint, PointKey, ProbeKind};
 use crate::telemetry::Metrics;
 
 /// Hands judged samples to the ledger, and the ledger's memory to probes.
@@ -21,12 +23,37 @@ pub(super) struct LedgerSink {
     seed: Seed,
     metrics: Arc<Metrics>,
     watchdog: Watchdog,
+    /// What ports runs saw of TLS.
+    sightings: mpsc::Sender<Sighting>,
 }
 
 impl LedgerSink {
     /// A sink that feeds the service's watchdog with the scheduler's turns.
-    pub(super) fn new(ledger: Arc<Ledger>, seed: Seed, metrics: Arc<Metrics>) -> Self {
-        Self { ledger, seed, metrics, watchdog: Watchdog::default() }
+    pub(super) fn new(
+        ledger: Arc<Ledger>,
+        seed: Seed,
+        metrics: Arc<Metrics>,
+        sightings: mpsc::Sender<Sighting>,
+    ) -> Self {
+        Self { ledger, seed, metrics, watchdog: Watchdog::default(), sightings }
+    }
+
+    /// What the keeper is to be told of TLS on ports that nobody named.
+    fn sighting(entry: &Entry, judged: &[Judged]) -> Option<Sighting> {
+        if entry.point.probe != ProbeKind::Ports {
+            return None;
+        }
+        let samples = || judged.iter().map(|judged| &judged.sample);
+        let own = samples().find(|sample| sample.probe == ProbeKind::Ports);
+        let facts = own.and_then(Sample::measurements)?;
+        let seen = samples().filter(|sample| sample.probe == ProbeKind::Tls).filter_map(|sample| {
+            Some((sample.address?, sample.target.parse::<Endpoint>().ok()?.port?))
+        });
+        Some(Sighting {
+            giver: Arc::clone(&entry.point.target.name),
+            seen: seen.collect(),
+            addresses: facts.fact("addresses").cloned().unwrap_or_default(),
+        })
     }
 
     /// Slots of the run's plan that came due since the last sample of its kind, this one included. Summed up
@@ -90,10 +117,16 @@ impl Sink for LedgerSink {
         mark: u64,
     ) -> BoxFuture<'a, u32> {
         Box::pin(async move {
+            let sighting = Self::sighting(entry, &judged);
             // Side by side: what one run came to waits for one commit.
             let records = judged.into_iter().map(|judged| self.take_in(entry, judged, mark));
             // A repeat looks again at what the run gave a glimpse of, too.
-            join_all(records).await.into_iter().max().unwrap_or_default()
+            let repeats = join_all(records).await.into_iter().max().unwrap_or_default();
+            if let Some(sighting) = sighting {
+                // Where the keeper is behind, the next run tells.
+                let _ = self.sightings.try_send(sighting);
+            }
+            repeats
         })
     }
 

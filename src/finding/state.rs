@@ -105,7 +105,7 @@ pub struct Finding {
     /// When its life ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<DateTime<Utc>>,
-    /// Why it was withdrawn: target_removed, address_gone, rule_removed, by_hand; or the exception's reason.
+    /// Why it was withdrawn: target_removed, address_gone, port_closed, rule_removed, by_hand; or the exception's reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// The last day of the exception.

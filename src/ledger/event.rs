@@ -140,7 +140,7 @@ pub enum Event {
     PointsWithdrawn {
         /// When.
         at: DateTime<Utc>,
-        /// `target_removed` or `address_gone`.
+        /// `target_removed`, `address_gone` or `port_closed`.
         note: String,
         /// Who.
         points: Vec<PointKey>,

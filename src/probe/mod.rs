@@ -9,6 +9,7 @@ pub mod tls;
 mod trust;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -37,6 +38,8 @@ pub struct Job {
     /// Whether the point's plan gives a guarantee (`detect`): then each run looks at all that it is
     /// given for.
     pub promised: bool,
+    /// Ports of the host whose TLS others look at: no glimpse of these is wanted.
+    pub spoken_for: Arc<[u16]>,
 }
 
 impl Job {
@@ -67,6 +70,8 @@ pub struct Observation {
     pub probe: ProbeKind,
     /// The address looked at; `None` for ports and dns.
     pub address: Option<IpAddr>,
+    /// The port looked at, in a glimpse of one that is not the target's own.
+    pub port: Option<u16>,
     /// Measurements, or the reason why there are none.
     pub outcome: Outcome,
     /// How long it took.
@@ -86,6 +91,7 @@ impl Run {
         let observation = Observation {
             probe: point.probe,
             address: point.address,
+            port: None,
             outcome: Outcome::Unknown(unknown.into()),
             duration,
             connections,

@@ -27,10 +27,13 @@ pub struct Entry {
     pub freshness: Duration,
     /// Whether it gives glimpses, or takes them.
     pub glimpse: Glimpse,
+    /// Of a ports point that starts a run: ports of the host whose TLS other points look at.
+    pub spoken_for: Arc<[u16]>,
 }
 
 /// What a point has to do with glimpses, samples that another point's runs give by the way: the http
-/// point's handshake shows what tls rules say of certificates.
+/// point's handshake, and that of a ports run on whatever port, show what tls rules say of
+/// certificates.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum Glimpse {
     /// Nothing.

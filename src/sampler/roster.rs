@@ -13,7 +13,7 @@ use super::extras::{Seat, Services};
 use super::run::Begin;
 use crate::rules::Selection;
 use crate::schedule::{Effect, Importance, Plan, Queue, Seed, Slot, Window};
-use crate::target::{Point, PointKey, ProbeKind, Target};
+use crate::target::{Endpoint, Host, Point, PointKey, ProbeKind, Scheme, Target};
 
 /// One point as the roster holds it: 72 bytes, for a million of them are to fit.
 struct Place {
@@ -49,6 +49,7 @@ impl Place {
             repeat: *repeat,
             freshness: *freshness,
             glimpse: *glimpse,
+            spoken_for: Arc::default(),
         }
     }
 }
@@ -201,7 +202,7 @@ impl Roster {
 
     /// Takes the entry apart, with what other points have too in one place.
     fn shared(&mut self, entry: Entry) -> (Point, Arc<How>) {
-        let Entry { point, plan, plan_name, selection, repeat, freshness, glimpse } = entry;
+        let Entry { point, plan, plan_name, selection, repeat, freshness, glimpse, .. } = entry;
         if self.hows.len() >= self.sweep_at {
             self.hows.retain(|_, how| Arc::strong_count(how) > 1);
             self.sweep_at = SWEEP.max(2 * self.hows.len());
@@ -347,10 +348,50 @@ impl Roster {
     }
 
     fn giver(&self, point: &Point) -> Option<&Place> {
-        let key = PointKey::new(&point.target.name, ProbeKind::Http, point.address);
+        let key = match &point.target.found_by {
+            Some(name) => PointKey::new(name, ProbeKind::Ports, None),
+            None => PointKey::new(&point.target.name, ProbeKind::Http, point.address),
+        };
         let index = *self.by_key.get(&key)?;
         let place = self.places.get(index as usize)?.as_ref();
         place.filter(|place| place.how.glimpse == Glimpse::Gives)
+    }
+
+    /// The entry as a run of it begins: a ports run must know of which ports others look at the TLS.
+    pub(super) fn beginning(&self, entry: Entry) -> Entry {
+        match entry.point.probe {
+            ProbeKind::Ports if entry.glimpse == Glimpse::Gives => {
+                let spoken_for = self.tls_ports(&entry.point.target.endpoint.host).into();
+                Entry { spoken_for, ..entry }
+            }
+            _ => entry,
+        }
+    }
+
+    /// The ports of a host that tls points other than those of ports runs stand for.
+    fn tls_ports(&self, host: &Host) -> Vec<u16> {
+        let mut ports = BTreeSet::new();
+        for scheme in [None, Some(Scheme::Https), Some(Scheme::Tls)] {
+            let at = |port| Endpoint { scheme, host: host.clone(), port, path: "/".to_owned() };
+            let bare = at(None).to_string();
+            // A port or a path may follow; `[v6]` is written otherwise with a port than without.
+            let with_port = at(Some(1)).to_string();
+            let with_port = with_port.trim_end_matches('1');
+            for prefix in [bare.as_str(), with_port, &format!("{bare}/"), &format!("{bare}?")] {
+                let from = (Arc::from(prefix), ProbeKind::Tls, 0);
+                let names = self.by_name.range(from..);
+                let names = names.take_while(|(name, ..)| match prefix == bare {
+                    true => **name == *prefix,
+                    false => name.starts_with(prefix),
+                });
+                let places = names.filter(|(_, probe, _)| *probe == ProbeKind::Tls);
+                let places = places.filter_map(|(.., index)| self.places.get(*index as usize));
+                let targets = places.flatten().map(|place| &place.point.target);
+                let named = targets.filter(|t| t.found_by.is_none() && t.endpoint.host == *host);
+                ports.extend(named.map(|target| target.endpoint.port_or_default()));
+            }
+        }
+        ports.into_iter().collect()
     }
 
     /// The next due time of any point.
@@ -503,6 +544,7 @@ mod tests {
             repeat: Repeat { samples: 3, agree: 2, within: Duration::from_secs(60) },
             freshness: Duration::from_secs(n as u64 / 500),
             glimpse: Glimpse::Apart,
+            spoken_for: Arc::default(),
         }
     }
 

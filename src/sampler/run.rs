@@ -75,6 +75,7 @@ impl Take for Taker {
             selection: &entry.selection,
             glimpses: entry.glimpse == Glimpse::Gives,
             promised: entry.plan.is_guaranteed(),
+            spoken_for: &entry.spoken_for,
         };
         Box::pin(Self::take(self, ask, cause, slot, memory))
     }
@@ -150,8 +151,8 @@ struct Done {
     is_repeat: bool,
     within: Duration,
     known_at: Option<DateTime<Utc>>,
-    /// The point that the run gave a glimpse of, and when.
-    glimpsed: Option<(PointKey, DateTime<Utc>)>,
+    /// The points that the run gave a glimpse of, and when.
+    glimpsed: Vec<(PointKey, DateTime<Utc>)>,
 }
 
 struct Turn {
@@ -309,6 +310,7 @@ impl Sampler {
 
     fn start(&self, turn: &mut Turn, index: u32, entry: Entry, cause: Cause, slot: Option<i64>) {
         turn.in_flight += 1;
+        let entry = turn.roster.beginning(entry);
         let (taker, sink, done) =
             (Arc::clone(&self.taker), Arc::clone(&self.sink), turn.done.clone());
         tokio::spawn(async move {
@@ -320,9 +322,10 @@ impl Sampler {
             let (own, others): (Vec<_>, Vec<_>) =
                 known.partition(|sample| sample.probe == entry.point.probe);
             let known_at = own.iter().map(|sample| sample.taken_at).max();
-            let glimpsed = others.first().map(|sample| {
+            let glimpsed = others.iter().map(|sample| {
                 (PointKey::new(&sample.target, sample.probe, sample.address), sample.taken_at)
             });
+            let glimpsed = glimpsed.collect();
             let repeats = sink.deliver(&entry, judged, mark).await;
             // The loop may have stopped; then nobody waits for this.
             let within = entry.repeat.within;
@@ -335,8 +338,8 @@ impl Sampler {
     fn finish(&self, turn: &mut Turn, done: &Done) {
         turn.in_flight -= 1;
         turn.roster.finish(done.index, done.key, done.known_at);
-        if let Some((key, at)) = done.glimpsed {
-            turn.roster.glimpsed(key, at);
+        for (key, at) in &done.glimpsed {
+            turn.roster.glimpsed(*key, *at);
         }
         if done.repeats == 0 {
             return;
@@ -438,6 +441,7 @@ impl Sampler {
                 (Glimpse::Takes, Some(_)) => turn.roster.giver_of(&entry.point),
                 (Glimpse::Apart | Glimpse::Gives, _) => Some(entry),
             })
+            .map(|entry| turn.roster.beginning(entry))
             .collect();
         let (taker, sink) = (Arc::clone(&self.taker), Arc::clone(&self.sink));
         tokio::spawn(async move {

@@ -61,6 +61,8 @@ pub struct Ask<'a> {
     pub glimpses: bool,
     /// Whether its plan gives a guarantee.
     pub promised: bool,
+    /// Ports of the host of which none is, for others look at their TLS.
+    pub spoken_for: &'a Arc<[u16]>,
 }
 
 /// Why and for which slot a sample is taken.
@@ -71,7 +73,7 @@ pub(super) struct Occasion {
 }
 
 impl Taker {
-    /// Takes one sample of a point and judges it, and a glimpse after it if there is one. Never
+    /// Takes one sample of a point and judges it, and glimpses after it if there are any. Never
     /// fails: what went wrong is in the sample.
     pub async fn take(
         &self,
@@ -153,6 +155,7 @@ impl Taker {
             dialer: Dialer::new(self.outside.clone(), settings, point.probe, budget),
             glimpses: ask.glimpses,
             promised: ask.promised,
+            spoken_for: Arc::clone(ask.spoken_for),
         }
     }
 
@@ -163,8 +166,12 @@ impl Taker {
         taken_at: DateTime<Utc>,
         occasion: Occasion,
     ) -> Sample {
+        let target = match seen.port {
+            Some(port) => point.target.at_port(port).name,
+            None => Arc::clone(&point.target.name),
+        };
         Sample {
-            target: Arc::clone(&point.target.name),
+            target,
             probe: seen.probe,
             address: seen.address,
             taken_at,

@@ -195,6 +195,7 @@ fn entry_at(target: &str, probe: ProbeKind, address: Option<&str>, every: u64) -
         repeat: Repeat { samples: 3, agree: 2, within: Duration::from_secs(60) },
         freshness: Duration::from_secs(3600),
         glimpse: Glimpse::Apart,
+        spoken_for: Arc::default(),
     }
 }
 

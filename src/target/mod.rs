@@ -13,7 +13,7 @@ mod units;
 pub use cost::{DEFAULT_PORTS, DRIP_BLOCKS, DRIP_TIERS};
 pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::{Endpoint, EndpointError, Host, Scheme, StartTls};
-pub use network::{NetworkError, of_network};
+pub use network::{NetworkError, of_network, targets_of};
 pub use pins::{Expectation, PinError, PinType, Pins};
 pub use point::{Labels, Point, PointKey, ProbeKind, Target, chooses};
 pub use ports::{PortSet, PortSetError, Transport};

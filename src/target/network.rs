@@ -29,6 +29,17 @@ pub fn of_network(text: &str) -> Option<Result<Vec<Endpoint>, NetworkError>> {
     Some(Ok(addresses.into_iter().map(endpoint).collect()))
 }
 
+/// How many targets a text comes to: of a network that is not too large its addresses, else 1. It costs
+/// the same whatever the network.
+pub fn targets_of(text: &str) -> usize {
+    let Ok(network) = text.trim().parse::<IpNet>() else { return 1 };
+    let bits = u32::from(network.max_prefix_len() - network.prefix_len());
+    let all = 1_usize.checked_shl(bits).filter(|_| bits < usize::BITS).unwrap_or(usize::MAX);
+    // Of IPv4 the network's own address and that of all are left out, but where there are two or one.
+    let hosts = if network.addr().is_ipv4() && bits > 1 { all.saturating_sub(2) } else { all };
+    if hosts > MOST { 1 } else { hosts }
+}
+
 /// Addresses of one network.
 const MOST: usize = 1_024;
 
@@ -47,6 +58,22 @@ mod tests {
         }
         for text in ["192.0.2.1", "a.test", "https://a.test/28", "[2001:db8::1]:443"] {
             assert_eq!(count(text), None, "{text}");
+        }
+        for text in [
+            "192.0.2.0/28",
+            "192.0.2.0/30",
+            "192.0.2.0/31",
+            "192.0.2.1/32",
+            "10.0.0.0/22",
+            "2001:db8::/118",
+            "2001:db8::/127",
+            "2001:db8::1/128",
+        ] {
+            let Some(Ok(count)) = count(text) else { panic!("{text}") };
+            assert_eq!(targets_of(text), count, "{text}");
+        }
+        for text in ["a.test", "10.0.0.0/8", "2001:db8::/117", "::/0"] {
+            assert_eq!(targets_of(text), 1, "{text}");
         }
         let named = of_network("192.0.2.8/31").expect("a network").expect("few");
         assert_eq!(named[1].to_string(), "192.0.2.9");

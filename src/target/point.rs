@@ -36,6 +36,8 @@ pub struct Target {
     pub labels: Arc<Labels>,
     /// Switches that change how it is sampled.
     pub settings: Arc<Settings>,
+    /// The target whose ports run came upon it; `None` where somebody named it.
+    pub found_by: Option<Arc<str>>,
 }
 
 impl Target {
@@ -46,6 +48,21 @@ impl Target {
             endpoint,
             labels: Arc::default(),
             settings: Arc::default(),
+            found_by: None,
+        }
+    }
+
+    /// The target on another port of the same host, as a ports run comes upon it: `host:port`.
+    #[must_use]
+    pub fn at_port(&self, port: u16) -> Self {
+        let host = self.endpoint.host.clone();
+        let endpoint = Endpoint { scheme: None, host, port: Some(port), path: "/".to_owned() };
+        Self {
+            name: endpoint.to_string().into(),
+            endpoint,
+            labels: Arc::clone(&self.labels),
+            settings: Arc::clone(&self.settings),
+            found_by: Some(Arc::clone(&self.name)),
         }
     }
 }

@@ -217,3 +217,36 @@ fn a_redirect_leads_no_probe_out_of_scope() {
     }
     assert_eq!(caught.load(Ordering::SeqCst), 0);
 }
+
+#[test]
+fn networks_in_lists_are_taken_apart_and_what_is_left_out_is_named() {
+    let folder = TempDir::new().expect("a folder");
+    let entries = |networks: &str| {
+        format!("[{{\"targets\": [{networks}], \"labels\": {{\"team\": \"net\"}}}}]")
+    };
+    put(&folder, "a.json", &entries(r#""127.0.0.32/29", "10.0.0.0/8", "192.0.2.0/30""#));
+    let (server, _) = source(json(&entries("\"127.0.0.64/30\"")));
+    let config = format!(
+        "scope: {{networks: [\"127.0.0.0/24\"]}}\nplans: {{fast: {{every: 1s}}}}\n\
+         defaults: {{plan: fast, probes: [ports], ports: \"9\"}}\n\
+         discovery: {{file_sd: [{{files: [a.json], refresh: 1s}}],\
+         http_sd: [{{url: \"http://127.0.0.1:{}/sd\", refresh: 1s}}]}}\n",
+        server.port
+    );
+    let daemon = Daemon::start(folder.path(), &config);
+    wait_targets(&daemon, 6 + 2);
+    let found = targets(&daemon);
+    for name in ["127.0.0.33", "127.0.0.38", "127.0.0.65"] {
+        assert!(found.iter().any(|found| found == name), "{found:?}");
+    }
+    assert_eq!(metric(&daemon, "secchi_targets{source=\"http_sd/0\"}"), 2.0);
+    let path = folder.path().join("secchi.yaml");
+    let checked = run(&["config", "check", "--config", path.to_str().expect("a path")]);
+    let remarks = String::from_utf8(checked.stderr).expect("text");
+    assert_eq!(checked.status.code(), Some(0), "{remarks}");
+    for text in [remarks, log(&folder)] {
+        assert!(text.contains("file_sd/0"), "{text}");
+        assert!(text.contains("`10.0.0.0/8` has more than 1024 addresses"), "{text}");
+        assert!(text.contains("192.0.2.0/30: target out of scope"), "{text}");
+    }
+}

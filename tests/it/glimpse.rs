@@ -1,4 +1,5 @@
-//! An https site that only the http probe looks at: its handshake shows the certificate too.
+//! An https site that only the http or the ports probe looks at: their handshakes show the certificate
+//! too.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -12,6 +13,7 @@ use chrono::{Days, NaiveDate, Utc};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::daemon::reload;
@@ -220,6 +222,116 @@ fn without_its_tls_probe_a_target_keeps_what_handshakes_show_and_loses_the_rest(
     assert!(kept.iter().any(|finding| finding["id"] == expiry["id"]), "{kept:?}");
     reload(&daemon, &shop.config("http, tls"));
     daemon.wait_finding("tls-no-tls13", "confirmed", Duration::from_secs(20));
+}
+
+/// A config with the host of this site, whose ports are looked at every second, and more targets.
+fn ports_config(shop: &Shop, more: &str) -> String {
+    let host = format!(
+        "  - {{target: 127.0.0.1, probes: [ports], ports: \"{}\", labels: {{service: shop}}}}\n{more}",
+        shop.port
+    );
+    shop.config_of(&host)
+}
+
+#[test]
+fn an_expiring_certificate_is_found_on_whatever_port_a_scan_comes_upon_it() {
+    let folder = TempDir::new().expect("a folder");
+    let shop = Shop::start(folder.path(), 3);
+    let mut daemon = Daemon::start(folder.path(), &ports_config(&shop, ""));
+    let name = format!("127.0.0.1:{}", shop.port);
+    let found = daemon.wait_finding(EXPIRY, "confirmed", Duration::from_secs(20));
+    assert_eq!((&found["probe"], &found["address"]), (&"tls".into(), &"127.0.0.1".into()));
+    assert_eq!((&found["subject"], &found["target"]), (&"ec".into(), &name.as_str().into()));
+    assert_eq!(found["labels"]["service"], "shop", "{found}");
+    wait_glimpses(&daemon, 3.0);
+    let rules = daemon.findings("?state=confirmed");
+    let rules: Vec<_> = rules.iter().filter_map(|finding| finding["rule"].as_str()).collect();
+    // By what name clients come to a bare address nobody said, and TLS 1.3 was not asked for.
+    for unasked in ["tls-hostname-mismatch", "tls-no-tls13"] {
+        assert!(!rules.contains(&unasked), "{rules:?}");
+    }
+    assert_eq!(sum(&daemon, "secchi_connections_total", "probe=\"tls\""), 0.0);
+    let connections = shop.connections.load(Ordering::SeqCst) as f64;
+    let begun = sum(&daemon, "secchi_connections_total", "probe=\"ports\"");
+    assert!(connections <= begun + 3.0, "{connections} connections, {begun} begun");
+    shown_in_lists(&daemon, &name);
+
+    daemon.process.signal("TERM");
+    assert_eq!(daemon.process.wait(Duration::from_secs(20)), Some(0));
+    daemon.restart();
+    wait_glimpses(&daemon, 3.0);
+    let kept = daemon.findings("?state=confirmed");
+    assert!(kept.iter().any(|finding| finding["id"] == found["id"]), "{kept:?}");
+    shop.renew(80);
+    let mended = daemon.wait_finding(EXPIRY, "resolved", Duration::from_secs(60));
+    assert_eq!(mended["id"], found["id"]);
+}
+
+#[test]
+fn what_a_scan_came_upon_goes_with_its_target_while_the_daemon_runs_or_not() {
+    for is_running in [true, false] {
+        let folder = TempDir::new().expect("a folder");
+        let shop = Shop::start(folder.path(), 3);
+        let mut daemon = Daemon::start(folder.path(), &ports_config(&shop, ""));
+        daemon.wait_finding(EXPIRY, "confirmed", Duration::from_secs(20));
+        if is_running {
+            reload(&daemon, &shop.config_of(""));
+        } else {
+            daemon.process.signal("TERM");
+            assert_eq!(daemon.process.wait(Duration::from_secs(20)), Some(0));
+            let config = shop.config_of("");
+            std::fs::write(folder.path().join("secchi.yaml"), config).expect("a config");
+            daemon.restart();
+        }
+        let gone = daemon.wait_finding(EXPIRY, "withdrawn", Duration::from_secs(15));
+        assert_eq!(gone["note"], "target_removed", "{gone}");
+    }
+}
+
+#[test]
+fn a_port_that_somebody_named_is_not_told_of_twice() {
+    let folder = TempDir::new().expect("a folder");
+    let shop = Shop::start(folder.path(), 3);
+    let daemon = Daemon::start(folder.path(), &ports_config(&shop, ""));
+    let found = daemon.wait_finding(EXPIRY, "confirmed", Duration::from_secs(20));
+    let named = format!("  - {{target: \"{}\", probes: [http]}}\n", shop.target());
+    reload(&daemon, &ports_config(&shop, &named));
+    let gone = daemon.wait_finding(EXPIRY, "withdrawn", Duration::from_secs(20));
+    assert_eq!((&gone["id"], &gone["note"]), (&found["id"], &"target_removed".into()));
+    let stays = daemon.wait_finding(EXPIRY, "confirmed", Duration::from_secs(20));
+    assert_eq!(stays["target"], shop.target().as_str(), "{stays}");
+    // A run that was under way may have told of it once more; those after it do not.
+    thread::sleep(Duration::from_secs(3));
+    let open = daemon.findings("?state=confirmed");
+    let expiring = open.iter().filter(|finding| finding["rule"] == EXPIRY);
+    assert_eq!(expiring.count(), 1, "{open:?}");
+}
+
+#[test]
+fn a_check_of_ports_and_tls_judges_every_certificate_that_it_comes_upon() {
+    let folder = TempDir::new().expect("a folder");
+    let shop = Shop::start(folder.path(), 3);
+    let ports = format!("--ports={}", shop.port);
+    let args = |probes| vec!["127.0.0.1", probes, &ports, "--ca-file"];
+    let ca = shop.pki.ca();
+    let check = |probes| check_json(&[args(probes), vec![ca.as_str()]].concat()).1;
+    let report = check("--probe=ports,tls");
+    let name = format!("127.0.0.1:{}", shop.port);
+    let samples = report["samples"].as_array().expect("samples");
+    let of_port: Vec<_> = samples.iter().filter(|sample| sample["target"] == *name).collect();
+    assert_eq!(of_port.len(), 1, "{samples:?}");
+    assert_eq!((&of_port[0]["probe"], &of_port[0]["connections"]), (&"tls".into(), &0.into()));
+    let facts = &of_port[0]["measurements"];
+    assert_eq!((&facts["chain"]["trusted"], &facts["alpn"]), (&true.into(), &Value::Null));
+    assert_eq!(facts["unknown"]["chain.hostname_matches"], "not_observed");
+    assert!(rules_out(&report).iter().any(|rule| rule == EXPIRY), "{report:#}");
+    let report = check("--probe=ports");
+    assert_eq!(report["samples"].as_array().map(Vec::len), Some(1));
+    // What is asked by name has a sample of its own.
+    let (_, report) = check_json(&[&name, "--probe=ports,tls", &ports, "--ca-file", &ca]);
+    let samples = report["samples"].as_array().expect("samples");
+    assert_eq!(samples.len(), 2, "{samples:?}");
+    assert!(samples.iter().all(|sample| sample["connections"] != 0), "{samples:?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -449,6 +450,105 @@ fn a_port_is_unexpected_only_against_what_a_person_accepted() {
     assert!(status == Some(2) && words.contains("`www` is no address"), "{words}");
 }
 
+/// An address that no other test listens on, so that a drip disturbs none.
+const QUIET: &str = "127.0.0.95";
+
+/// A server that greets until it is stopped.
+struct Service {
+    port: u16,
+    is_over: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Service {
+    fn start(port: u16) -> Self {
+        let listener = TcpListener::bind((QUIET, port)).expect("a port");
+        let is_over = Arc::<AtomicBool>::default();
+        let told = Arc::clone(&is_over);
+        let thread = thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                if told.load(Ordering::SeqCst) {
+                    return;
+                }
+                let _ = stream.write_all(b"SSH-2.0-Lab\r\n");
+            }
+        });
+        Self { port, is_over, thread: Some(thread) }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        #[expect(clippy::disallowed_methods, reason = "a test's client, not a probe")]
+        drop(std::net::TcpStream::connect((QUIET, self.port)));
+        self.thread.take().map(thread::JoinHandle::join);
+    }
+}
+
+#[test]
+fn a_port_that_a_person_accepted_and_that_closes_is_missed_until_it_is_back_or_given_up() {
+    let folder = TempDir::new().expect("a folder");
+    let (other, port) = (Service::start(free_port()), free_port());
+    let stays = other.port;
+    // Twice the same host: where a plan names the ports, and where it drips.
+    for ports in [format!(", ports: \"{port},{stays}\""), String::new()] {
+        let service = Service::start(port);
+        let folder = folder.path().join(if ports.is_empty() { "drip" } else { "named" });
+        std::fs::create_dir(&folder).expect("a folder");
+        let config = format!(
+            "scope: {{networks: [\"127.0.0.0/8\"]}}\nplans: {{fast: {{every: 1s}}}}\n\
+             defaults: {{repeat: {{samples: 3, agree: 2, within: 2s}}}}\n\
+             budgets: {{per_address: {{ports: 5000/s}}, per_network: 5000/s, total: 5000/s}}\n\
+             targets:\n  - {{target: {QUIET}, probes: [ports], plan: fast{ports}}}\n{}",
+            tokens(&folder)
+        );
+        let daemon = Daemon::start(&folder, &config);
+        let baseline = |args: &[&str]| {
+            let target = ["--target", QUIET];
+            let output = ask(&daemon, "ciso.token", &[&["baseline"], args, &target].concat());
+            (output.status.code(), said(&output))
+        };
+        let (known, kept) = (format!("{port}/tcp"), format!("{stays}/tcp"));
+        let value = |port: &str| format!("--value={port}");
+        let named = ["accept", "--probe=ports", "--name=127.0.0.95", &value(&known), &value(&kept)];
+        eventually("a sample", Duration::from_secs(30), || {
+            baseline(&["show"]).1.contains(QUIET).then_some(())
+        });
+        assert_eq!(baseline(&named).0, Some(0));
+        // It is asked from then on, wherever the drip is.
+        eventually("both open", Duration::from_secs(30), || {
+            let query = "/api/v1/samples?target=127.0.0.95&probe=ports&limit=1";
+            let page = get_json(daemon.port, query).expect("samples");
+            let facts = page["samples"][0]["measurements"]["addresses"][0]["open"].to_string();
+            (facts.contains(&port.to_string()) && facts.contains(&stays.to_string())).then_some(())
+        });
+        let missing = || {
+            let findings = daemon.findings("").into_iter();
+            findings.filter(|finding| finding["rule"] == "ports-missing").count()
+        };
+        assert_eq!(missing(), 0);
+
+        drop(service);
+        let found = daemon.wait_finding("ports-missing", "confirmed", Duration::from_secs(30));
+        assert_eq!(found["subject"], known.as_str(), "{found:#}");
+        let (_, words) = baseline(&["show"]);
+        assert!(words.contains(&format!("missing {QUIET} {known}")), "{words}");
+        let back = Service::start(port);
+        let over = daemon.wait_finding("ports-missing", "resolved", Duration::from_secs(60));
+        assert_eq!(over["id"], found["id"]);
+
+        drop(back);
+        daemon.wait_finding("ports-missing", "confirmed", Duration::from_secs(30));
+        let (status, words) = baseline(&["accept", "--probe=ports"]);
+        assert!(status == Some(0) && !words.contains(&known), "{words}");
+        eventually("no open finding", Duration::from_secs(60), || {
+            let open = daemon.findings("?state=confirmed").into_iter();
+            (!open.into_iter().any(|finding| finding["rule"] == "ports-missing")).then_some(())
+        });
+    }
+}
+
 /// One connection as the server saw it.
 #[derive(Clone, Debug)]
 struct Visit {
@@ -470,8 +570,12 @@ fn greet(port: u16) {
 
 /// A server that never says a word, and its own log.
 fn mute() -> (u16, Arc<Mutex<Vec<Visit>>>) {
+    mute_at("127.0.0.1")
+}
+
+fn mute_at(host: &str) -> (u16, Arc<Mutex<Vec<Visit>>>) {
     let port = free_port();
-    let listener = TcpListener::bind(("127.0.0.1", port)).expect("a port");
+    let listener = TcpListener::bind((host, port)).expect("a port");
     let log: Arc<Mutex<Vec<Visit>>> = Arc::default();
     let kept = Arc::clone(&log);
     thread::spawn(move || {
@@ -501,33 +605,54 @@ fn a_silent_server_is_asked_thrice_at_most_in_few_words_and_left_alone() {
     assert!(held < Duration::from_secs(8), "{held:?}");
 }
 
+/// The most that were begun within any such span.
+fn most_within(begun: &[Instant], span: Duration) -> usize {
+    let from =
+        |from: &Instant| begun.iter().filter(|at| *at >= from && **at < *from + span).count();
+    begun.iter().map(from).max().unwrap_or_default()
+}
+
 #[test]
-fn the_daemon_keeps_to_its_budget_by_the_servers_own_logs() {
-    let folder = TempDir::new().expect("a folder");
-    let servers: Vec<_> = (0..4).map(|_| mute()).collect();
-    let ports: Vec<String> = servers.iter().map(|(port, _)| port.to_string()).collect();
-    let config = format!(
-        "scope: {{networks: [\"127.0.0.0/8\"]}}\nplans: {{fast: {{every: 1s}}}}\n\
-         budgets: {{per_address: {{ports: 3/s}}}}\n\
-         targets:\n  - {{target: 127.0.0.1, probes: [ports], plan: fast, ports: \"{}\"}}\n",
-        ports.join(",")
-    );
-    let _daemon = Daemon::start(folder.path(), &config);
-    thread::sleep(Duration::from_secs(12));
-    let mut begun: Vec<Instant> = Vec::new();
-    for (_, log) in &servers {
-        begun.extend(log.lock().expect("a lock").iter().map(|visit| visit.begun));
+fn the_daemon_keeps_to_its_budgets_by_the_servers_own_logs() {
+    // Of an address; of a network, whose addresses have three times as much each; and of all.
+    for (budgets, hosts) in [
+        ("per_address: {ports: 3/s}", &["127.0.0.1"][..]),
+        (
+            "per_address: {ports: 9/s}, per_network: 3/s",
+            &["127.0.0.91", "127.0.0.92", "127.0.0.93"],
+        ),
+        ("per_address: {ports: 9/s}, per_network: 9/s, total: 3/s", &["127.0.0.94", "127.0.2.94"]),
+    ] {
+        let folder = TempDir::new().expect("a folder");
+        let servers: Vec<_> =
+            hosts.iter().flat_map(|host| (0..4).map(move |_| (host, mute_at(host)))).collect();
+        let targets = hosts.iter().map(|host| {
+            let own = servers.iter().filter(|(of, _)| *of == host);
+            let ports: Vec<String> = own.map(|(_, (port, _))| port.to_string()).collect();
+            let ports = ports.join(",");
+            format!("  - {{target: {host}, probes: [ports], plan: fast, ports: \"{ports}\"}}\n")
+        });
+        let config = format!(
+            "scope: {{networks: [\"127.0.0.0/8\"]}}\nplans: {{fast: {{every: 1s}}}}\n\
+             budgets: {{{budgets}}}\ntargets:\n{}",
+            targets.collect::<String>()
+        );
+        let _daemon = Daemon::start(folder.path(), &config);
+        thread::sleep(Duration::from_secs(12));
+        let mut begun: Vec<Instant> = Vec::new();
+        for (_, (_, log)) in &servers {
+            let log = log.lock().expect("a lock");
+            // A hello with a share of X25519MLKEM768 is the longest that is said.
+            assert!(log.iter().all(|visit| visit.said <= 2_048), "{log:#?}");
+            begun.extend(log.iter().map(|visit| visit.begun));
+        }
+        begun.sort();
+        assert!(begun.len() >= 12, "{budgets}: {} connections", begun.len());
+        // A bucket holds a second's worth to begin with; what is accepted late was not begun late.
+        let (second, five) = (Duration::from_millis(900), Duration::from_millis(4_900));
+        assert!(most_within(&begun, second) <= 6, "{budgets}: {begun:#?}");
+        assert!(most_within(&begun, five) <= 18, "{budgets}: {begun:#?}");
     }
-    begun.sort();
-    assert!(begun.len() >= 12, "{} connections", begun.len());
-    // A bucket holds a second's worth to begin with; what is accepted late was not begun late.
-    let within = |span: Duration| {
-        let from =
-            |from: &Instant| begun.iter().filter(|at| *at >= from && **at < *from + span).count();
-        begun.iter().map(from).max()
-    };
-    assert!(within(Duration::from_millis(900)) <= Some(6), "{begun:#?}");
-    assert!(within(Duration::from_millis(4_900)) <= Some(18), "{begun:#?}");
 }
 
 #[test]

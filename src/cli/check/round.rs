@@ -19,7 +19,7 @@ use crate::probe::dial::{Admission, Outside, Pace, Permit, Resolve};
 use crate::sample::{Cause, Unknown};
 use crate::sampler::{Ask, Judged, Pacing, Taker};
 use crate::schedule::{Buckets, Budget, Rate, SystemClock};
-use crate::target::{Host, Point, ProbeKind};
+use crate::target::{Endpoint, Host, Point, ProbeKind};
 use crate::telemetry::Metrics;
 
 /// How often each point is sampled.
@@ -94,9 +94,18 @@ impl<'a> Round<'a> {
 
     async fn repeatedly(&self, job: Job<'_>, progress: &Progress) -> Vec<Judged> {
         let (mut all, mut memory) = (Vec::new(), None);
-        // Only what was asked for is answered: a glimpse is the daemon's.
-        let (point, selection) = (&job.point, &job.target.selection);
-        let ask = Ask { point, selection, glimpses: false, promised: false };
+        // Only what was asked for is answered: http's glimpses are the daemon's, and those of ports
+        // come where tls was asked for too.
+        let glimpses = job.point.probe == ProbeKind::Ports
+            && job.target.config.probes.contains(&ProbeKind::Tls);
+        let spoken_for = self.tls_ports(&job.point.target.endpoint.host).into();
+        let ask = Ask {
+            point: &job.point,
+            selection: &job.target.selection,
+            glimpses,
+            promised: false,
+            spoken_for: &spoken_for,
+        };
         for nth in 0..self.often.samples {
             if nth > 0 {
                 sleep(self.often.interval).await;
@@ -107,6 +116,14 @@ impl<'a> Round<'a> {
             progress.step();
         }
         all
+    }
+
+    /// The ports of a host whose TLS is looked at by the tls probe.
+    fn tls_ports(&self, host: &Host) -> Vec<u16> {
+        let configs = self.asked.targets.iter().map(|wanted| &wanted.config);
+        let configs = configs.filter(|config| config.probes.contains(&ProbeKind::Tls));
+        let endpoints = configs.map(|config| &config.target.endpoint);
+        endpoints.filter(|at| at.host == *host).map(Endpoint::port_or_default).collect()
     }
 
     /// The sampling points of a target. A name without an address has points too: they say why

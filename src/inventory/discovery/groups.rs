@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 use crate::inventory::labels::{check_label, check_value};
-use crate::target::Labels;
+use crate::target::{Labels, targets_of};
 
 /// Targets that share labels.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -19,6 +19,13 @@ pub struct Group {
     /// Their labels.
     #[serde(default, deserialize_with = "labels")]
     pub labels: Labels,
+}
+
+impl Group {
+    /// How many targets it comes to; a network is as many as it has addresses.
+    pub fn count(&self) -> usize {
+        self.targets.iter().map(|target| targets_of(target)).sum()
+    }
 }
 
 /// The formats of a list.
@@ -44,7 +51,7 @@ pub fn parse_groups(bytes: &[u8], format: Format) -> Result<Vec<Group>, GroupsEr
         })?,
         Format::Yaml => from_yaml(bytes)?,
     };
-    if groups.iter().map(|group| group.targets.len()).sum::<usize>() > MAX_TARGETS {
+    if groups.iter().map(Group::count).sum::<usize>() > MAX_TARGETS {
         return Err(GroupsError::TooMany);
     }
     Ok(groups)
@@ -197,7 +204,7 @@ pub const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// The most groups in a list.
 pub const MAX_GROUPS: usize = 100_000;
 
-/// The most targets in a list.
+/// The most targets in a list, each address of a network one.
 pub const MAX_TARGETS: usize = 200_000;
 
 const MAX_LABELS: usize = 64;
@@ -219,6 +226,17 @@ mod tests {
         assert_eq!(groups[0].targets, ["a.test:443", "b.test"]);
         assert_eq!(groups[0].labels["team"], "pay");
         assert_eq!(parse_groups(b"", Format::Yaml), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_network_counts_as_many_targets_as_it_has_addresses() {
+        let list = |entries: usize| {
+            let entries = vec!["\"10.0.0.0/22\""; entries].join(",");
+            parse_groups(format!("[{{\"targets\": [{entries}]}}]").as_bytes(), Format::Json)
+        };
+        assert_eq!(list(2).expect("a list")[0].count(), 2 * 1_022);
+        assert!(list(195).is_ok());
+        assert_eq!(list(196), Err(GroupsError::TooMany));
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod file_sd;
 mod groups;
 mod http_sd;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,6 +39,28 @@ pub enum SourceSpec {
         /// How.
         http: Box<HttpClientSpec>,
     },
+}
+
+impl SourceSpec {
+    /// Its name in metrics and messages, where it is the `index`-th of its kind: `file_sd/0`.
+    pub fn label(&self, index: usize) -> String {
+        format!("{}/{index}", self.kind())
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file_sd",
+            Self::Http { .. } => "http_sd",
+        }
+    }
+
+    /// The lists that there are now, by file, and the first that cannot be read; none over HTTP. Blocks.
+    pub fn lists(&self) -> (BTreeMap<String, Vec<Group>>, Option<DiscoveryError>) {
+        match self {
+            Self::File { patterns, .. } => file_sd::read_all(patterns, &Parts::new()),
+            Self::Http { .. } => (Parts::new(), None),
+        }
+    }
 }
 
 /// One source with what it last gave.
@@ -88,19 +111,19 @@ impl Discovery {
     ) -> Result<Self, DiscoveryError> {
         let (kind, identity, refresh, origin) = match spec {
             SourceSpec::File { patterns, refresh } => {
-                ("file_sd", patterns.join("\n"), *refresh, Origin::File(patterns.clone()))
+                (spec.kind(), patterns.join("\n"), *refresh, Origin::File(patterns.clone()))
             }
             SourceSpec::Http { url, refresh, http } => {
                 let manner = Manner { user_agent, timeout: http_sd::PATIENCE, redirects: 5 };
                 let client = Client::new(http, url, manner)?;
                 let identity = url.to_string();
                 let poll = Poll { client, url: url.clone(), refresh: *refresh };
-                ("http_sd", identity, *refresh, Origin::Http(Box::new(poll)))
+                (spec.kind(), identity, *refresh, Origin::Http(Box::new(poll)))
             }
         };
         let cache = cache.map(|folder| Cache::new(folder, kind, &identity));
         let last = cache.as_ref().and_then(Cache::read);
-        let label = format!("{kind}/{index}");
+        let label = spec.label(index);
         Ok(Self { label, refresh, origin, cache, last, accepts_loss: false, told: None })
     }
 
@@ -148,7 +171,7 @@ impl Discovery {
 
     /// How many targets a new list lacks, where that is too many to believe it.
     fn lost(&self, parts: &Parts) -> usize {
-        let count = |parts: &Parts| parts.values().flatten().map(|group| group.targets.len()).sum();
+        let count = |parts: &Parts| parts.values().flatten().map(Group::count).sum();
         let (before, now): (usize, usize) = (self.last.as_ref().map_or(0, count), count(parts));
         if !self.accepts_loss && vanished(before, now) { before - now } else { 0 }
     }

@@ -78,6 +78,7 @@ pub async fn run(job: Job) -> Run {
     let observation = Observation {
         probe: job.point.probe,
         address: None,
+        port: None,
         outcome,
         duration: began.elapsed(),
         connections: asker.asked(),

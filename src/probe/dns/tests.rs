@@ -121,6 +121,7 @@ impl Asked {
             dialer,
             glimpses: false,
             promised: false,
+            spoken_for: Arc::default(),
         })
         .await
     }

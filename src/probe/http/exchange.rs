@@ -243,11 +243,12 @@ fn judge(secured: &Secured, question: &Question<'_>, took: Duration) -> Verdict 
         if handshake.is_forged {
             judgement.disown();
         }
-        if let Some(facts) = glimpse(handshake, &read, judgement, staple) {
+        if let Some(facts) = glimpse(handshake, &read, judgement, staple, true) {
             // Nobody else fills it meanwhile: requests go one after the other.
             let _ = place.set(Observation {
                 probe: ProbeKind::Tls,
                 address: Some(question.address),
+                port: None,
                 outcome: Outcome::Measured(facts),
                 duration: took,
                 connections: 0,

@@ -98,6 +98,7 @@ pub async fn run(mut job: Job) -> Run {
     let observation = Observation {
         probe: ProbeKind::Http,
         address: Some(address),
+        port: None,
         outcome,
         duration,
         connections,

@@ -25,15 +25,15 @@ impl Accepted {
         self.0.is_empty()
     }
 
-    /// What may be open on an address. Of one that is new to the target, what may be on any: names
-    /// move. `None` where nobody accepted anything.
-    pub(super) fn of(&self, address: IpAddr) -> Option<BTreeSet<Port>> {
-        let lists: Vec<&String> = match self.0.get(&address) {
-            Some(list) => vec![list],
-            None => self.0.values().collect(),
-        };
+    /// What may be open on an address, and whether that was accepted of this very one. Of one that
+    /// is new to the target, what may be open on any may: names move; but nothing must. `None` where
+    /// nobody accepted anything.
+    pub(super) fn of(&self, address: IpAddr) -> Option<(BTreeSet<Port>, bool)> {
+        let own = self.0.get(&address);
+        let lists: Vec<&String> = own.map_or_else(|| self.0.values().collect(), |own| vec![own]);
         let sets = lists.iter().filter_map(|list| list.parse::<PortSet>().ok());
-        (!lists.is_empty()).then(|| sets.flat_map(|set| expand(&set)).collect())
+        let ports = sets.flat_map(|set| expand(&set)).collect();
+        (!lists.is_empty()).then_some((ports, own.is_some()))
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
 
     fn of(memory: &Memory, address: &str) -> Option<Vec<String>> {
         let address = address.parse().expect("an address");
-        Past::read(Some(memory)).accepted.of(address).map(ranges)
+        Past::read(Some(memory)).accepted.of(address).map(|(ports, _)| ranges(ports))
     }
 
     #[test]

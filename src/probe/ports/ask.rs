@@ -17,7 +17,7 @@ use crate::probe::dial::{Contact, DialError, Purpose};
 use crate::sample::{Reason, Unknown};
 use crate::target::{Host, Pins, Transport};
 
-/// A pin that allows more ports than this does not make us ask them all.
+/// A pin or a baseline that allows more ports than this does not make us ask them all.
 const MOST_ALLOWED: usize = 1_024;
 
 /// The questions to one address.
@@ -44,9 +44,12 @@ impl Ask {
         let mut expected =
             Expected::of(&target.settings.pins, &endpoint.host, address, job.now.date_naive());
         let pinned = expected.as_ref().map(Expected::pinned).unwrap_or_default();
-        if let Some(accepted) = past.accepted.of(address) {
-            expected.get_or_insert_default().accept(accepted);
+        if let Some((accepted, is_own)) = past.accepted.of(address) {
+            expected.get_or_insert_default().accept(accepted, is_own);
         }
+        let accepted = expected.as_ref().map(|expected| expected.accepted.clone());
+        let watched: BTreeSet<Port> =
+            pinned.iter().copied().chain(accepted.into_iter().flatten()).collect();
         let host = endpoint.host.name();
         let scan = Contact { host, address, port: 1, purpose: Purpose::Scan };
         // What answers there is the CDN, on every port that it has.
@@ -58,11 +61,11 @@ impl Ask {
             (Some(set), _) => expand(set),
             (None, usual) => {
                 let usual: Vec<u16> = match usual {
-                    Some(drip) => drip.step(&pinned, job.now).into_iter().collect(),
+                    Some(drip) => drip.step(&watched, job.now).into_iter().collect(),
                     None => common::default_ports().collect(),
                 };
                 let usual = usual.into_iter().map(Port::tcp);
-                pinned.iter().copied().chain([own]).chain(usual).collect()
+                watched.into_iter().chain([own]).chain(usual).collect()
             }
         };
         let mut ask = Self {
@@ -127,6 +130,8 @@ pub(super) struct Expected {
     pub(super) required: BTreeSet<Port>,
     /// May be open; `None` where any may.
     pub(super) allowed: Option<BTreeSet<Port>>,
+    /// Those of `required` that a person accepted as open, and no pin demands.
+    pub(super) accepted: BTreeSet<Port>,
     /// Whether what may be open is what a person accepted, not a pin's word.
     pub(super) is_accepted: bool,
     /// Why, as the pin says.
@@ -172,13 +177,19 @@ impl Expected {
         Some(expected)
     }
 
-    /// Takes what a person accepted for what may be open, where no pin says what may.
-    fn accept(&mut self, mut accepted: BTreeSet<Port>) {
-        if self.allowed.is_none() {
-            accepted.extend(&self.required);
-            self.allowed = Some(accepted);
-            self.is_accepted = true;
+    /// Takes what a person accepted for what may be open, where no pin says what may; and for what
+    /// must be, where it was accepted of this very address.
+    fn accept(&mut self, mut accepted: BTreeSet<Port>, is_own: bool) {
+        if self.allowed.is_some() {
+            return;
         }
+        if is_own && accepted.len() <= MOST_ALLOWED {
+            self.accepted = accepted.difference(&self.required).copied().collect();
+            self.required.extend(&self.accepted);
+        }
+        accepted.extend(&self.required);
+        self.allowed = Some(accepted);
+        self.is_accepted = true;
     }
 
     /// Says in an item why the pin is as it is, and who answers for it.
@@ -271,20 +282,35 @@ mod tests {
     fn what_was_accepted_holds_only_where_no_pin_says_what_may_be_open() {
         let accepted = |expected: Option<Expected>| {
             let mut expected = expected.unwrap_or_default();
-            expected.accept([Port::tcp(80)].into());
-            (expected.allowed.map(ranges), expected.is_accepted)
+            expected.accept([Port::tcp(80)].into(), true);
+            (expected.allowed.map(ranges), ranges(expected.required), ranges(expected.accepted))
         };
+        let none = || list(&[]);
         let of = |json: &str| {
             let pins: Pins = serde_json::from_str(json).expect(json);
             let host = Host::Name("www.example.com".into());
             let address = "192.0.2.1".parse().expect("an address");
             Expected::of(&pins, &host, address, NaiveDate::default())
         };
-        assert_eq!(accepted(None), (Some(list(&["80/tcp"])), true));
+        let http = || list(&["80/tcp"]);
+        assert_eq!(accepted(None), (Some(http()), http(), http()));
         let within = of(r#"{"192.0.2.1": {"ports": {"within": 22}}}"#);
-        assert_eq!(accepted(within), (Some(list(&["22/tcp"])), false));
+        assert_eq!(accepted(within), (Some(list(&["22/tcp"])), none(), none()));
         let contains = of(r#"{"192.0.2.1": {"ports": {"contains": 22}}}"#);
-        assert_eq!(accepted(contains), (Some(list(&["22/tcp", "80/tcp"])), true));
+        let both = || list(&["22/tcp", "80/tcp"]);
+        assert_eq!(accepted(contains), (Some(both()), both(), http()));
+    }
+
+    #[test]
+    fn what_was_accepted_of_another_address_or_as_half_of_all_ports_may_be_open_and_need_not() {
+        let required = |accepted: BTreeSet<Port>, is_own| {
+            let mut expected = Expected::default();
+            expected.accept(accepted, is_own);
+            assert!(expected.allows(Port::tcp(80)));
+            ranges(expected.required)
+        };
+        assert_eq!(required([Port::tcp(80)].into(), false), list(&[]));
+        assert_eq!(required((1..2_000).map(Port::tcp).collect(), true), list(&[]));
     }
 
     #[test]

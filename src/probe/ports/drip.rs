@@ -25,6 +25,9 @@ pub(super) struct Progress {
     began: i64,
     /// By block: when the last whole visit began; 0 before the first.
     seen: Vec<i64>,
+    /// The mark of the list that all this is said of; 0 where it is not known.
+    #[serde(default)]
+    list: u64,
 }
 
 impl Progress {
@@ -37,7 +40,8 @@ impl Progress {
         }
         self.seen.resize(BLOCKS, 0);
         self.cursor %= count;
-        let due = self.due(count, window, now);
+        let is_new = self.turn_to(order);
+        let due = if is_new && count <= FEW { count } else { self.due(count, window, now) };
         if due == count {
             // The ends of two passes, shuffled differently, would not be every port.
             self.cursor = 0;
@@ -62,6 +66,22 @@ impl Progress {
             }
         }
         ports
+    }
+
+    /// Whether the list is another than the last time. What was said of its blocks is then said of
+    /// others' ports: it is forgotten.
+    fn turn_to(&mut self, order: &[u16]) -> bool {
+        let mark = |mark: u64, port: &u16| (mark ^ u64::from(*port)).wrapping_mul(0x100_0000_01b3);
+        // FNV-1a; the list of all ports is known by its head.
+        let list =
+            order.iter().take(4 * FEW).fold(0xcbf2_9ce4_8422_2325 ^ order.len() as u64, mark);
+        let is_new = self.list != list && self.list != 0;
+        self.list = list;
+        if is_new {
+            self.cursor = 0;
+            self.seen.fill(0);
+        }
+        is_new
     }
 
     /// How many, so that a pass and a block and the wait for this step fit the bound together.
@@ -148,6 +168,9 @@ fn shuffled(ports: &[u16], key: u64, pass: u64, block: usize) -> Vec<u16> {
 }
 
 const PRIME: u64 = 65_537;
+
+/// A list of so many ports that has changed is looked at as a whole at once.
+const FEW: usize = 512;
 
 /// What the first step looks at: as much as in five minutes.
 const FIRST: i64 = 5 * 60 * 1_000;
@@ -271,6 +294,71 @@ mod tests {
             let (longest, looks) = longest_wait(&order, key, window, 0, steps);
             prop_assert!(longest <= bound(window) + 1, "{longest} of {}", bound(window));
             prop_assert_eq!(looks, usize::from(count));
+        }
+
+        #[test]
+        fn whenever_it_starts_and_however_long_it_stands_still_no_port_waits_longer_while_it_runs(
+            key: u64,
+            count in 1_u16..1_500,
+            window in 10_000_i64..100_000_000,
+            start in 1_i64..4_000_000_000_000,
+            shares in prop::collection::vec(0.05_f64..1.0, 1..30),
+            pauses in prop::collection::vec((1_usize..200, 0_i64..300_000_000), 0..8),
+        ) {
+            let order = some_ports((1..=count).collect(), key);
+            let longest_step = window / BLOCKS as i64;
+            let pauses: HashMap<usize, i64> = pauses.into_iter().collect();
+            let (mut progress, mut now, mut ran) = (Progress::default(), start, 0);
+            // By port: when it was looked at last, and how long the drip had run then.
+            let mut last: HashMap<u16, (i64, i64)> = HashMap::new();
+            let mut longest = 0;
+            for (nth, share) in shares.iter().cycle().enumerate() {
+                let step = ((longest_step as f64 * share) as i64 + 1).min(longest_step);
+                (now, ran) = (now + step, ran + step);
+                now += pauses.get(&nth).copied().unwrap_or_default();
+                for port in progress.step(&order, key, window, now) {
+                    let (_, before) = last.insert(port, (now, ran)).unwrap_or((0, 0));
+                    longest = longest.max(ran - before);
+                }
+                // What is said of the oldest look is so of every port.
+                if let Some(oldest) = progress.oldest_look() {
+                    prop_assert_eq!(last.len(), usize::from(count));
+                    let truth = last.values().map(|(at, _)| *at).min();
+                    prop_assert!(Some(oldest) <= truth, "{oldest}, where {truth:?} is so");
+                }
+                let text = serde_json::to_string(&progress).expect("JSON");
+                progress = serde_json::from_str(&text).expect("progress");
+                if ran > 3 * window {
+                    break;
+                }
+            }
+            let waiting = last.values().map(|(_, at)| ran - at).max().unwrap_or(ran);
+            prop_assert_eq!(last.len(), usize::from(count));
+            let longest = longest.max(waiting);
+            prop_assert!(longest <= bound(window) + 1, "{longest} of {}", bound(window));
+        }
+
+        #[test]
+        fn what_is_said_of_the_oldest_look_holds_though_the_list_changes(
+            key: u64,
+            // Of 300 ports, those that are on the list of each of some steps.
+            lists in prop::collection::vec((1_u16..250, 1_u16..300, 1_usize..40), 1..8),
+            window in 60_000_i64..7_200_000,
+        ) {
+            let (mut progress, mut now) = (Progress::default(), 1_700_000_000_000);
+            let mut last: HashMap<u16, i64> = HashMap::new();
+            for (first, length, steps) in lists {
+                let order = some_ports((first..first + length).collect(), key);
+                for _ in 0..steps {
+                    now += window / 30;
+                    last.extend(progress.step(&order, key, window, now).iter().map(|port| (*port, now)));
+                    let Some(oldest) = progress.oldest_look() else { continue };
+                    for port in &order {
+                        let look = last.get(port).copied();
+                        prop_assert!(look.is_some_and(|at| at >= oldest), "{port}: {look:?}, {oldest}");
+                    }
+                }
+            }
         }
 
         #[test]

@@ -87,7 +87,7 @@ fn front_door(answer: &Answer<'_>) -> Known {
         200 if answer.says("RabbitMQ Management") => ask("rabbitmq", "/api/whoami"),
         301 | 302 if answer.heads("location: /login") => ask("http", "/api/health"),
         200 if answer.says("<title>Grafana</title>") => ask("grafana", "/api/search?limit=1"),
-        302 if answer.heads("location: /graph") || answer.heads("location: /query") => {
+        302 if PROMETHEUS.iter().any(|place| answer.heads(place)) => {
             ask("prometheus", "/api/v1/status/buildinfo")
         }
         301 if answer.heads("location: /ui/") => ask("http", "/v1/agent/self"),
@@ -178,6 +178,9 @@ fn plain(answer: &Answer<'_>) -> (Identity, Next) {
     (Identity::new("http", exposure), Next::Done)
 }
 
+/// Where Prometheus' front door leads: of version 2, of 3, and of Debian's.
+const PROMETHEUS: [&str; 3] = ["location: /graph", "location: /query", "location: /classic/graph"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +213,7 @@ mod tests {
             (200, "X-ClickHouse-Summary: {}", "Ok.\n", "/?query=SELECT%201"),
             (302, "Location: /login", "", "/api/health"),
             (302, "Location: /graph", "", "/api/v1/status/buildinfo"),
+            (302, "Location: /classic/graph", "", "/api/v1/status/buildinfo"),
             (301, "Location: /ui/", "", "/v1/agent/self"),
             (403, "", r#"{"kind":"Status","apiVersion":"v1"}"#, "/api/v1/namespaces?limit=1"),
             (404, "Docker-Experimental: false", "{}", "/version"),

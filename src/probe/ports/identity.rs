@@ -179,6 +179,12 @@ fn ldap(said: &[u8]) -> Option<Identity> {
         [2, 1, 1, 0x65, _, 0x0a, 1, 1 | 8 | 48 | 49 | 50, ..] => {
             Some(Identity::new("ldap", "auth"))
         }
+        // unwillingToPerform, where it says for want of what: OpenLDAP's `require authc`.
+        [2, 1, 1, 0x65, _, 0x0a, 1, 53, rest @ ..]
+            if contains(rest, b"authentication required") =>
+        {
+            Some(Identity::new("ldap", "auth"))
+        }
         [2, 1, 1, 0x65, ..] => Some(Identity::new("ldap", "none")),
         // Notice of disconnection.
         [2, 1, 0, 0x78, ..] => Some(Identity::new("ldap", "none")),
@@ -258,6 +264,9 @@ mod tests {
         let rdp_plain = b"\x03\0\0\x0b\x06\xd0\0\0\x12\x34\0";
         let root_dse = b"\x30\x07\x02\x01\x01\x64\x02\x04\0\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\0";
         let ldap_denied = b"\x30\x0c\x02\x01\x01\x65\x07\x0a\x01\x32\x04\0\x04\0";
+        let ldap_authc =
+            b"\x30\x23\x02\x01\x01\x65\x1e\x0a\x01\x35\x04\0\x04\x17authentication required";
+        let ldap_busy = b"\x30\x10\x02\x01\x01\x65\x0b\x0a\x01\x35\x04\0\x04\x04busy";
         for (words, said, service, exposure) in [
             (Words::Redis, &b"+PONG\r\n"[..], "redis", "unauthenticated"),
             (Words::Redis, b"-NOAUTH Authentication required.\r\n", "redis", "auth"),
@@ -286,6 +295,8 @@ mod tests {
             (Words::Kafka, kafka_versions, "kafka", "auth"),
             (Words::Ldap, root_dse, "ldap", "none"),
             (Words::Ldap, ldap_denied, "ldap", "auth"),
+            (Words::Ldap, ldap_authc, "ldap", "auth"),
+            (Words::Ldap, ldap_busy, "ldap", "none"),
             (Words::Smb, b"\0\0\0\xf8\xfeSMB\x40\0", "smb", "auth"),
             (Words::Rdp, rdp_nla, "rdp", "auth"),
             (Words::Rdp, rdp_plain, "rdp", "none"),

@@ -7,10 +7,13 @@ mod believe;
 mod common;
 mod datagrams;
 mod drip;
+mod glimpse;
 mod http;
 mod identity;
 mod loss;
 mod memory;
+#[doc(hidden)]
+pub mod offline;
 mod port;
 mod questions;
 mod report;
@@ -40,6 +43,9 @@ pub use self::accepted::{AcceptError, accept};
 /// Addresses of one name that are sampled (DESIGN §4.7); those named by hand are all asked.
 const MAX_ADDRESSES: usize = 16;
 
+/// Ports of one target whose TLS is told of beside; a host has no more.
+const MOST_GLIMPSES: usize = 64;
+
 /// Takes one sample: every asked port of every address of the target.
 pub async fn run(job: Job) -> Run {
     let start = Instant::now();
@@ -59,7 +65,7 @@ pub async fn run(job: Job) -> Run {
     addresses.retain(|address| once.insert(*address));
     let mut past = Past::read(job.memory.as_ref());
     let asks: Vec<Ask> = addresses.iter().map(|address| Ask::of(&job, *address, &past)).collect();
-    let scanner = Arc::new(Scanner::of(&job));
+    let scanner = Arc::new(Scanner::of(&job).await);
     // Boxed, for the compiler cannot tell of so deep a future that it may cross threads.
     let scans = scanner.scan(&asks, job.seed).boxed().await;
     let looks = asks.into_iter().zip(scans).map(|(ask, scan)| {
@@ -70,14 +76,14 @@ pub async fn run(job: Job) -> Run {
     let drips = looks.iter_mut().filter_map(|look| look.remember(&past)).collect::<Vec<_>>();
     past.keep_drips(drips);
     let outcome = report::outcome(&looks, excess, job.now);
-    Run {
-        observations: vec![Observation {
-            probe: job.point.probe,
-            address: None,
-            outcome,
-            duration: start.elapsed(),
-            connections: job.dialer.connections(),
-        }],
-        memory: past.write(),
-    }
+    let own = Observation {
+        probe: job.point.probe,
+        address: None,
+        port: None,
+        outcome,
+        duration: start.elapsed(),
+        connections: job.dialer.connections(),
+    };
+    let glimpses = looks.iter_mut().flat_map(Look::take_glimpses).take(MOST_GLIMPSES);
+    Run { observations: [own].into_iter().chain(glimpses).collect(), memory: past.write() }
 }

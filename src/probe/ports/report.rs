@@ -1,6 +1,7 @@
 //! Puts the looks of one sample into measurements (CONTRACT §ports). Pure: what could not be
 //! measured is named as unknown, member by member, so that silence neither opens nor resolves.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -10,11 +11,13 @@ use serde_json::{Value, json};
 use super::ask::Ask;
 use super::common;
 use super::drip::bound;
+use super::glimpse;
 use super::memory::Past;
 use super::port::{Port, ranges};
 use super::scan::Scan;
 use super::state::State;
 use super::tiers::Drip;
+use crate::probe::Observation;
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::Transport;
 
@@ -25,7 +28,10 @@ const MOST_DOUBTS: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct Look {
     ask: Ask,
+    /// Of the ports that were asked.
     states: BTreeMap<Port, State>,
+    /// What the drip knows of all, these answers among it.
+    known: Option<Drip>,
     host: Host,
     unstable: BTreeSet<Port>,
     /// Open and then not, within this run.
@@ -68,7 +74,7 @@ impl Look {
         let Scan { states, answers_everywhere, fickle, confirmed } = scan;
         let host = Host::of(&states, answers_everywhere);
         unstable.extend(&fickle);
-        Self { ask, states, host, unstable, fickle, confirmed }
+        Self { ask, states, known: None, host, unstable, fickle, confirmed }
     }
 
     /// Takes in what the drip knows of ports that were not asked this time, and what the drip is to
@@ -84,15 +90,31 @@ impl Look {
             Host::Up | Host::AnswersEverywhere => drip.learn(&self.states),
         }
         let drip = drip.clone();
-        for (port, state) in drip.known() {
-            self.states.entry(port).or_insert(state);
-        }
+        let mut known = drip.clone();
+        known.learn(&self.states);
+        self.known = Some(known);
         Some((address, drip))
+    }
+
+    /// What is known of a port: by this look, or by earlier ones of the drip.
+    fn state(&self, port: Port) -> Option<Cow<'_, State>> {
+        let seen = self.states.get(&port).map(Cow::Borrowed);
+        seen.or_else(|| Some(Cow::Owned(self.known.as_ref()?.known(port)?)))
+    }
+
+    /// What handshakes told of TLS on ports that are believed to be open.
+    pub(super) fn take_glimpses(&mut self) -> Vec<Observation> {
+        let address = self.ask.address;
+        let seen = self.states.iter_mut().filter_map(|(port, state)| {
+            let State::Open(voice) = state else { return None };
+            Some(glimpse::observation(address, port.number, *voice.glimpse.take()?))
+        });
+        seen.collect()
     }
 
     /// Why the state of a port is not known, if it is not.
     fn doubt(&self, port: Port) -> Option<Unknown> {
-        match (self.states.get(&port), &self.host) {
+        match (self.state(port).as_deref(), &self.host) {
             (_, Host::Down) => Some(Reason::HostDown.into()),
             (None, _) => Some(Reason::NotObserved.into()),
             (Some(State::NotMeasured(unknown)), _) => Some(unknown.clone()),
@@ -117,13 +139,38 @@ impl Look {
         matches!(self.states.get(&port), Some(State::Open(_)))
     }
 
+    /// The asked ports of some states; none of them is known where the host is down.
     fn list(&self, wanted: impl Fn(&State) -> bool) -> Vec<String> {
-        let is_down = self.host == Host::Down;
-        let of = |state: &State| match is_down {
-            true => wanted(&State::NotMeasured(Reason::HostDown.into())),
-            false => wanted(state),
-        };
-        ranges(self.states.iter().filter(|(_, state)| of(state)).map(|(port, _)| *port))
+        let is_up = self.host != Host::Down;
+        let states = self.states.iter().filter(|(_, state)| is_up && wanted(state));
+        ranges(states.map(|(port, _)| *port))
+    }
+
+    /// The same with what the drip knows.
+    fn list_known<'a, I: Iterator<Item = Port>>(
+        &'a self,
+        known: impl Fn(&'a Drip) -> I,
+        wanted: impl Fn(&State) -> bool,
+    ) -> Vec<String> {
+        match &self.known {
+            Some(drip) if self.host != Host::Down => {
+                // The drip has the answers of TCP in it.
+                let states =
+                    self.states.iter().filter(|(port, _)| port.transport == Transport::Udp);
+                let udp = states.filter(|(_, state)| wanted(state)).map(|(port, _)| *port);
+                ranges(known(drip).chain(udp))
+            }
+            _ => self.list(wanted),
+        }
+    }
+
+    fn not_measured(&self) -> Vec<String> {
+        if self.host != Host::Down {
+            return self.list(|state| matches!(state, State::NotMeasured(_)));
+        }
+        let known = self.known.iter().flat_map(|drip| drip.closed().chain(drip.filtered()));
+        let all: BTreeSet<Port> = self.states.keys().copied().chain(known).collect();
+        ranges(all)
     }
 
     fn to_json(&self) -> Value {
@@ -145,11 +192,12 @@ impl Look {
                 Host::Up => Some("up"),
             },
             "open": open.collect::<Vec<_>>(),
-            "closed": self.list(|state| *state == State::Closed),
-            "filtered":
-                self.list(|state| matches!(state, State::Dropped | State::Rejected)),
+            "closed": self.list_known(Drip::closed, |state| *state == State::Closed),
+            "filtered": self.list_known(Drip::filtered, |state| {
+                matches!(state, State::Dropped | State::Rejected)
+            }),
             "open_or_filtered": self.list(|state| *state == State::Silent),
-            "not_measured": self.list(|state| matches!(state, State::NotMeasured(_))),
+            "not_measured": self.not_measured(),
             "forged": self.list(|state| *state == State::Forged),
             "unstable": ranges(self.unstable.iter().copied()),
         })
@@ -275,19 +323,27 @@ fn unexpected(looks: &[Look]) -> Found {
             }
             items.push(item);
         }
-        for port in look.states.keys().filter(|port| !expected.allows(**port)) {
+        // Of a host that told nothing, what was known before is as doubtful.
+        let before = match look.host {
+            Host::Down | Host::Unknown(_) => look.known.as_ref(),
+            Host::Up | Host::AnswersEverywhere => None,
+        };
+        let before = before.into_iter().flat_map(|drip| drip.closed().chain(drip.filtered()));
+        let ports = look.states.keys().copied().chain(before);
+        for port in ports.filter(|port| !expected.allows(*port)) {
             // A silent UDP port is the usual thing; it was asked and told us nothing.
-            if look.states.get(port) != Some(&State::Silent)
-                && let Some(unknown) = look.doubt(*port)
+            if look.states.get(&port) != Some(&State::Silent)
+                && let Some(unknown) = look.doubt(port)
             {
-                doubts.insert(*port, unknown);
+                doubts.insert(port, unknown);
             }
         }
     }
     (items, doubts)
 }
 
-/// Ports that the pins demand: refused, or silent on a host that is up.
+/// Ports that the pins demand, or that a person accepted as open: refused, or silent on a host that is
+/// up.
 fn missing(looks: &[Look]) -> Found {
     let (mut items, mut doubts) = (Vec::new(), BTreeMap::new());
     for look in looks {
@@ -297,7 +353,10 @@ fn missing(looks: &[Look]) -> Found {
                 doubts.insert(*port, unknown);
             } else if !look.is_open(*port) {
                 let mut item = json!({ "address": look.ask.address, "port": port.to_string() });
-                expected.explain(&mut item);
+                match expected.accepted.contains(port) {
+                    true => item["expected_by"] = json!("baseline"),
+                    false => expected.explain(&mut item),
+                }
                 items.push(item);
             }
         }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::ask::Ask;
 use super::believe::{believe, canaries_after, canaries_beside};
+use super::glimpse::{Glimpser, server_name};
 use super::loss::{Loss, Timing};
 use super::port::Port;
 use super::state::{State, Voice};
@@ -54,9 +55,11 @@ pub(super) struct Scan {
 pub(super) struct Scanner {
     pub(super) dialer: Dialer,
     pub(super) host: Option<String>,
+    pub(super) server_name: Option<String>,
     pub(super) timeout: Duration,
     pub(super) wait: Option<Duration>,
     pub(super) rate: Option<f64>,
+    pub(super) glimpser: Option<Glimpser>,
     in_flight: usize,
     asked: AtomicU32,
     opened: AtomicU32,
@@ -107,15 +110,17 @@ impl Answer {
 }
 
 impl Scanner {
-    pub(super) fn of(job: &Job) -> Self {
+    pub(super) async fn of(job: &Job) -> Self {
         let settings = &job.point.target.settings;
         let timeout = settings.timeout.unwrap_or(CONNECT_TIMEOUT);
         Self {
             dialer: job.dialer.clone().with_read_limit(talk::MOST_READ),
             host: job.point.target.endpoint.host.name().map(str::to_owned),
+            server_name: server_name(&job.point.target),
             timeout,
             wait: settings.timeout,
             rate: settings.rate,
+            glimpser: Glimpser::of(job).await,
             in_flight: in_flight(settings.rate, timeout),
             asked: AtomicU32::new(0),
             opened: AtomicU32::new(0),

@@ -5,7 +5,7 @@ use std::io;
 
 use super::believe::Manner;
 use crate::probe::dial::DialError;
-use crate::sample::{Reason, Unknown};
+use crate::sample::{Measurements, Reason, Unknown};
 
 /// The state of one asked port.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,12 +27,14 @@ pub(super) enum State {
 }
 
 /// What an open port let itself be known by.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Voice {
     pub(super) service: Cow<'static, str>,
     pub(super) exposure: &'static str,
     /// Printable ASCII.
     pub(super) evidence: String,
+    /// What its handshake told of TLS, where somebody wants to know.
+    pub(super) glimpse: Option<Box<Measurements>>,
 }
 
 impl State {

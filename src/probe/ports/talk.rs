@@ -15,6 +15,7 @@ use super::scan::{Answer, Question, Scanner};
 use super::state::{State, Voice};
 use crate::probe::dial::{Connection, Copied, Knock, Tee};
 use crate::probe::trust::Witness;
+use crate::sample::Measurements;
 
 /// Talks to the port that the connection leads to.
 pub(super) async fn talk(scanner: &Scanner, question: Question, connection: Connection) -> Answer {
@@ -25,8 +26,12 @@ pub(super) async fn talk(scanner: &Scanner, question: Question, connection: Conn
         connections: 1,
         connected_at: Instant::now(),
         is_fickle: false,
+        glimpse: None,
     };
-    let state = talk.identify(connection).await;
+    let mut state = talk.identify(connection).await;
+    if let State::Open(voice) = &mut state {
+        voice.glimpse = talk.glimpse.take();
+    }
     if question.is_unexpected {
         while talk.connections < CONNECTIONS && !talk.is_fickle {
             if talk.connect().await.is_none() {
@@ -47,6 +52,8 @@ struct Talk<'a> {
     connected_at: Instant,
     /// Whether a later connect was refused or not answered.
     is_fickle: bool,
+    /// What a handshake told of TLS.
+    glimpse: Option<Box<Measurements>>,
 }
 
 /// What came back.
@@ -174,7 +181,8 @@ impl Talk<'_> {
         let witness = Witness::new(|_| true);
         let Ok(config) = witness.client(&[]) else { return Heard::Quiet };
         let to = self.question.address;
-        let name = self.scanner.host.clone().and_then(|host| ServerName::try_from(host).ok());
+        let name = self.scanner.server_name.clone();
+        let name = name.and_then(|name| ServerName::try_from(name).ok());
         let name = name.unwrap_or_else(|| ServerName::from(to));
         let heard = Copied::new(MOST_HEARD);
         let copied = Tee::new(connection, heard.clone());
@@ -201,6 +209,10 @@ impl Talk<'_> {
                 }
             },
         };
+        if let Some(glimpser) = &self.scanner.glimpser {
+            let session = stream.get_ref().1;
+            self.glimpse = glimpser.look(self.question.number, session, &witness, begun.elapsed());
+        }
         match self.exchange(&mut stream, words).await {
             Heard::Said(said, _) => Heard::Said(said, true),
             _ => Heard::Said(Vec::new(), true),

@@ -2,19 +2,25 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 use super::run;
 use crate::probe::dial::{Contact, Dialer, Guard, Outside, Purpose, Unbounded};
+use crate::probe::trust::PROVIDER;
 use crate::probe::{Job, Memory, Run};
 use crate::sample::Outcome;
 use crate::target::{Point, ProbeKind, Settings, Target, TextFile};
-use crate::testing::{listener, udp};
+use crate::testing::{Pki, listener, udp};
 
 /// An address of loopback that no other test listens on, so that no scan disturbs one.
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
@@ -51,6 +57,7 @@ fn job(settings: Settings, outside: Outside) -> Job {
         dialer,
         glimpses: false,
         promised: false,
+        spoken_for: Arc::default(),
     }
 }
 
@@ -257,4 +264,67 @@ async fn ten_thousand_ports_of_loopback_take_seconds_and_every_one_is_placed() {
     assert_eq!(address["filtered"], json!([]));
     let to: SocketAddr = (HOME, open).into();
     assert!(tokio::net::TcpStream::connect(to).await.is_ok());
+}
+
+/// Speaks TLS with this name in its certificate, and counts who came.
+async fn encrypted(name: &str) -> (u16, Arc<AtomicUsize>) {
+    let (pki, count) = (Pki::new(), Arc::<AtomicUsize>::default());
+    let leaf = pki.leaf(&[name], false);
+    let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).expect("one");
+    let key = PrivateKeyDer::from_pem_slice(leaf.key.as_bytes()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_safe_default_protocol_versions()
+        .and_then(|config| config.with_no_client_auth().with_single_cert(vec![certificate], key))
+        .expect("a config");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (listener, port) = listener(HOME).await;
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                if let Ok(mut stream) = acceptor.accept(stream).await {
+                    let mut request = [0; 256];
+                    let _ = stream.read(&mut request).await;
+                    let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nhi").await;
+                    let _ = stream.shutdown().await;
+                }
+            });
+        }
+    });
+    (port, count)
+}
+
+#[tokio::test]
+async fn the_handshake_that_asks_who_is_there_tells_of_the_certificate_and_costs_no_connection() {
+    let (port, visits) = encrypted("site.test").await;
+    let named = |name: Option<&str>| Settings {
+        server_name: name.map(str::to_owned),
+        ..settings(&port.to_string())
+    };
+    let look = |name, glimpses, spoken_for: &[u16]| {
+        let job = job(named(name), Unbounded::outside());
+        run(Job { glimpses, spoken_for: spoken_for.into(), ..job })
+    };
+    for (name, matches) in
+        [(Some("site.test"), json!(true)), (Some("other.test"), json!(false)), (None, json!(null))]
+    {
+        visits.store(0, Ordering::SeqCst);
+        let run = look(name, true, &[]).await;
+        let [own, glimpse] = run.observations.as_slice() else { panic!("{run:?}") };
+        assert_eq!((own.probe, own.port), (ProbeKind::Ports, None));
+        assert_eq!((glimpse.probe, glimpse.address), (ProbeKind::Tls, Some(HOME)));
+        assert_eq!((glimpse.port, glimpse.connections), (Some(port), 0));
+        assert_eq!(visits.load(Ordering::SeqCst), own.connections as usize);
+        let Outcome::Measured(facts) = &glimpse.outcome else { panic!("{glimpse:?}") };
+        let facts = serde_json::to_value(facts).expect("json");
+        assert_eq!(facts["chain"]["hostname_matches"], matches, "{name:?}");
+        let is_named_unknown = facts["unknown"]["chain.hostname_matches"] == "not_observed";
+        assert_eq!(is_named_unknown, name.is_none());
+        assert_eq!(facts["certificates"][0]["not_after"], "2027-01-01T00:00:00Z");
+    }
+    for run in [look(None, false, &[]).await, look(None, true, &[port]).await] {
+        assert_eq!(run.observations.len(), 1, "nobody wants it: {run:?}");
+    }
 }

@@ -69,7 +69,7 @@ impl Drip {
             some_ports(common::top(TOP), self.key),
             every_port(self.key),
         ];
-        let mut ports: BTreeSet<u16> = self.states.open().take(MOST_OPEN).collect();
+        let mut ports: BTreeSet<u16> = self.states.ports(Bit::Open).take(MOST_OPEN).collect();
         for ((tier, order), progress) in TIERS.iter().zip(orders).zip(&mut self.tiers) {
             ports.extend(progress.step(&order, self.key, tier.window, now));
         }
@@ -83,17 +83,25 @@ impl Drip {
         }
     }
 
-    /// The states of ports that were not asked this time.
-    pub(super) fn known(&self) -> impl Iterator<Item = (Port, State)> {
-        (1..=u16::MAX).filter_map(|number| {
-            let state = match self.states.at(number) {
-                Bit::Closed => State::Closed,
-                Bit::Filtered => State::Dropped,
-                // An open port is asked every time; without an answer nothing is said of it.
-                Bit::Open | Bit::Unknown => return None,
-            };
-            Some((Port::tcp(number), state))
-        })
+    /// What is known of a port. An open port is asked every time; without an answer nothing is said
+    /// of it.
+    pub(super) fn known(&self, port: Port) -> Option<State> {
+        match self.states.at(port.number) {
+            _ if port.transport != Transport::Tcp => None,
+            Bit::Closed => Some(State::Closed),
+            Bit::Filtered => Some(State::Dropped),
+            Bit::Open | Bit::Unknown => None,
+        }
+    }
+
+    /// The ports known to be closed.
+    pub(super) fn closed(&self) -> impl Iterator<Item = Port> {
+        self.states.ports(Bit::Closed).map(Port::tcp)
+    }
+
+    /// The ports known to be silent or rejected.
+    pub(super) fn filtered(&self) -> impl Iterator<Item = Port> {
+        self.states.ports(Bit::Filtered).map(Port::tcp)
     }
 
     pub(super) fn coverage(&self, now: DateTime<Utc>) -> impl Iterator<Item = Coverage> {
@@ -172,8 +180,17 @@ impl Bits {
         }
     }
 
-    fn open(&self) -> impl Iterator<Item = u16> {
-        (1..=u16::MAX).filter(|port| self.at(*port) == Bit::Open)
+    /// The ports with this bit. Most bytes hold none of them, or are four alike.
+    fn ports(&self, bit: Bit) -> impl Iterator<Item = u16> {
+        // What a byte differs in from four of these; a pair of bits is 0 where it is one.
+        let pattern = bit as u8 * 0b01_01_01_01;
+        let other = self.0.iter().map(move |byte| byte ^ pattern).zip(0_u16..);
+        let held = other.filter(|(other, _)| (other | other >> 1) & 0b01_01_01_01 != 0b01_01_01_01);
+        held.flat_map(|(other, index)| {
+            let is_one = move |nth: &u16| other >> (2 * nth) & 3 == 0;
+            (0..4).filter(is_one).map(move |nth| 4 * index + nth)
+        })
+        .filter(|port| *port != 0)
     }
 }
 
@@ -245,12 +262,27 @@ mod tests {
             [(1, State::Closed), (2, State::Dropped), (65_535, open()), (4, State::Forged)];
         drip.learn(&states.into_iter().map(|(n, state)| (Port::tcp(n), state)).collect());
         let text = serde_json::to_string(&drip).expect("JSON");
-        assert!(text.len() < 400, "{text}");
+        assert!(text.len() < 450, "{text}");
         let read: Drip = serde_json::from_str(&text).expect("a drip");
         assert_eq!(read, drip);
-        let known: Vec<_> = read.known().collect();
-        assert_eq!(known, [(Port::tcp(1), State::Closed), (Port::tcp(2), State::Dropped)]);
-        assert_eq!(read.states.open().collect::<Vec<_>>(), [65_535]);
+        let lists = (read.closed().collect::<Vec<_>>(), read.filtered().collect::<Vec<_>>());
+        assert_eq!(lists, (vec![Port::tcp(1)], vec![Port::tcp(2)]));
+        assert_eq!(read.known(Port::tcp(1)), Some(State::Closed));
+        assert_eq!(read.known(Port::tcp(4)), None);
+        assert_eq!(read.states.ports(Bit::Open).collect::<Vec<_>>(), [65_535]);
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(16))]
+
+        #[test]
+        fn the_ports_of_a_bit_are_those_that_have_it(bytes in proptest::collection::vec(proptest::num::u8::ANY, BYTES)) {
+            let bits = Bits(bytes);
+            for bit in [Bit::Unknown, Bit::Closed, Bit::Filtered, Bit::Open] {
+                let one_by_one = (1..=u16::MAX).filter(|port| bits.at(*port) == bit);
+                proptest::prop_assert!(bits.ports(bit).eq(one_by_one));
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ const SHOWN: usize = 512;
 impl Voice {
     /// An open port that said nothing, or nothing yet.
     pub(super) fn silent() -> Self {
-        Self { service: "unknown".into(), exposure: "none", evidence: String::new() }
+        Self { service: "unknown".into(), exposure: "none", evidence: String::new(), glimpse: None }
     }
 
     /// An open port that hung up before a word: a wrapper that knows us not.
@@ -23,7 +23,7 @@ impl Voice {
     /// An open port that said this.
     pub(super) fn of(port: u16, said: &[u8]) -> Self {
         let (service, exposure) = guess(port, said);
-        Self { service: service.into(), exposure, evidence: printable(said) }
+        Self { service: service.into(), exposure, evidence: printable(said), ..Self::silent() }
     }
 
     /// An open port that was asked and is known by this answer, inside TLS or not.
@@ -32,7 +32,7 @@ impl Voice {
             true => format!("tls/{}", identity.service).into(),
             false => identity.service.into(),
         };
-        Self { service, exposure: identity.exposure, evidence: printable(said) }
+        Self { service, exposure: identity.exposure, evidence: printable(said), ..Self::silent() }
     }
 
     /// The same with what a further question told of access.

@@ -63,7 +63,11 @@ pub(super) fn state(facts: &mut Measurements, mut judged: Vec<Judged<'_>>) {
         if judged.judgement.reason.is_none() {
             let why = judged.judgement.untold.clone();
             let why = why.unwrap_or_else(|| Reason::NotApplicable.into());
-            facts.set_unknown(leaf.join("reason").to_string(), why);
+            facts.set_unknown(leaf.clone().join("reason").to_string(), why);
+        }
+        if judged.judgement.hostname_matches.is_none() {
+            let path = leaf.join("hostname_matches").to_string();
+            facts.set_unknown(path, Reason::NotObserved);
         }
     }
     let list: Vec<Value> = judged.iter().map(certificate).collect();
@@ -79,6 +83,9 @@ fn worst(facts: &mut Measurements, judged: &[Judged<'_>]) {
     };
     let Some(worst) = judged.iter().min_by_key(badness) else { return };
     facts.set("chain", &worst.judgement);
+    if worst.judgement.hostname_matches.is_none() {
+        facts.set_unknown("chain.hostname_matches", Reason::NotObserved);
+    }
     match &worst.judgement.untold {
         Some(why) => {
             facts.set_unknown("chain.trusted", why.clone());

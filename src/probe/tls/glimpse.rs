@@ -11,19 +11,20 @@ use super::handshake::Handshake;
 use super::names::Kinds;
 use super::report::{negotiated, protocol, unasked};
 
-/// The measurements of such a handshake, which offered application protocols, by what was `read` of
-/// its certificates and how they were judged. `None` if the leaf cannot be read.
+/// The measurements of such a handshake, by what was `read` of its certificates and how they were
+/// judged; whether it offered application protocols. `None` if the leaf cannot be read.
 pub(in crate::probe) fn glimpse(
     handshake: &Handshake,
     read: &[Option<X509Certificate<'_>>],
     judgement: Judgement,
     staple: Option<Staple>,
+    offered_alpn: bool,
 ) -> Option<Measurements> {
     let judged = Judged::new(&handshake.served, read, judgement, staple)?;
     let mut facts = Measurements::new();
     facts.set_unknown("starttls", Reason::NotApplicable);
     negotiated(&mut facts, handshake);
-    protocol(&mut facts, handshake, true);
+    protocol(&mut facts, handshake, offered_alpn);
     match handshake.asked {
         false => facts.set("client_auth", "none"),
         true => facts.set_unknown("client_auth", Unknown::new(Reason::NotObserved, INSISTS)),

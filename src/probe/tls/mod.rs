@@ -126,6 +126,7 @@ pub async fn run(job: Job) -> Run {
     let observation = Observation {
         probe: job.point.probe,
         address: Some(address),
+        port: None,
         outcome,
         duration: started.elapsed(),
         connections,

@@ -74,6 +74,7 @@ impl Ask {
             dialer,
             glimpses: false,
             promised: self.promised,
+            spoken_for: Arc::default(),
         })
         .await
     }

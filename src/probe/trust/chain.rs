@@ -24,7 +24,8 @@ pub(crate) struct Judgement {
     /// `None` where this machine cannot tell.
     pub(crate) trusted: Option<bool>,
     pub(crate) reason: Option<&'static str>,
-    pub(crate) hostname_matches: bool,
+    /// `None` where it is not known by what name clients come.
+    pub(crate) hostname_matches: Option<bool>,
     pub(crate) order_ok: bool,
     pub(crate) extra: usize,
     pub(crate) incomplete: bool,
@@ -53,7 +54,7 @@ pub(crate) fn judge(
     Some(Judgement {
         trusted,
         reason,
-        hostname_matches: covers(leaf, name),
+        hostname_matches: Some(covers(leaf, name)),
         order_ok: in_order && certificates.len() == served.len(),
         extra: served.len() - shape.path.len(),
         incomplete: reason == Some(INCOMPLETE),
@@ -78,7 +79,9 @@ impl Judgement {
     pub(crate) fn verdict(&self) -> Verdict {
         match (self.reason, &self.untold) {
             (Some(reason), _) => Verdict::Untrusted(reason),
-            (None, _) if !self.hostname_matches => Verdict::Untrusted(HOSTNAME_MISMATCH),
+            (None, _) if self.hostname_matches == Some(false) => {
+                Verdict::Untrusted(HOSTNAME_MISMATCH)
+            }
             (None, Some(why)) => Verdict::Untold(why.clone()),
             (None, None) => Verdict::Trusted,
         }
@@ -92,6 +95,11 @@ impl Judgement {
             self.reason = Some(WEAK_SIGNATURE);
             self.untold = None;
         }
+    }
+
+    /// By what name clients come is not known, so whether it fits is not either.
+    pub(crate) fn unname(&mut self) {
+        self.hostname_matches = None;
     }
 
     /// The issuer took it back, whatever else is to be said of it.
@@ -364,7 +372,12 @@ mod tests {
         let served = [leaf(&issuing, &leaf_params()), der(&issuing)];
         let good = judged(&served, &[&root], "2026-06-01");
         assert_eq!((good.trusted, good.reason), (Some(true), None));
-        assert!(good.hostname_matches && good.order_ok && !good.incomplete && !good.root_sent);
+        assert!(
+            good.hostname_matches == Some(true)
+                && good.order_ok
+                && !good.incomplete
+                && !good.root_sent
+        );
         for (day, reason) in [("2025-12-31", NOT_YET_VALID), ("2027-01-02", EXPIRED)] {
             let judgement = judged(&served, &[&root], day);
             assert_eq!((judgement.trusted, judgement.reason), (Some(false), Some(reason)));
@@ -372,7 +385,7 @@ mod tests {
         let anchors = anchored(&[&root]);
         let now = "2026-06-01T00:00:00Z".parse().expect("a time");
         let other = judge(&served, &anchors, "b.test", now).expect("readable");
-        assert_eq!((other.trusted, other.hostname_matches), (Some(true), false));
+        assert_eq!((other.trusted, other.hostname_matches), (Some(true), Some(false)));
     }
 
     #[test]
@@ -483,10 +496,10 @@ mod tests {
         let matches =
             |name| judge(&served, &anchors, name, now).expect("readable").hostname_matches;
         for name in ["x.w.test", "xn--bcher-kva.test", "192.0.2.7", "2001:db8::7"] {
-            assert!(matches(name), "{name}");
+            assert_eq!(matches(name), Some(true), "{name}");
         }
         for name in ["cn.test", "w.test", "y.x.w.test", "192.0.2.8", "2001:db8::8"] {
-            assert!(!matches(name), "{name}");
+            assert_eq!(matches(name), Some(false), "{name}");
         }
     }
 

@@ -56,7 +56,7 @@ pub(super) const MEASURES: &[Measure] = &[
         Some(3..) => Evidence::Shown,
         _ => Evidence::Forgeable,
     }),
-    Measure::new("ports.missing", Kind::Items, "Ports that the pins demand and that are not open.")
+    Measure::new("ports.missing", Kind::Items, "Ports that the pins demand, or that a person accepted as open (expected_by: baseline), and that are not open.")
         .subject(&["port"])
         .evidence(|_| Evidence::Missed),
     Measure::new(

@@ -73,6 +73,7 @@ impl Watched {
             dialer,
             glimpses: false,
             promised: false,
+            spoken_for: Arc::default(),
         })
         .await;
         self.memory = ran.memory.or_else(|| self.memory.take());

@@ -107,6 +107,7 @@ async fn what_it_tells_is_what_the_tls_probe_tells() {
         dialer,
         glimpses: false,
         promised: false,
+        spoken_for: Arc::default(),
     };
     let asked = facts(&tls::run(job).await.observations[0]);
     assert_eq!(asked["chain"]["trusted"], true, "{}", asked["chain"]);

@@ -233,8 +233,18 @@ impl Lab {
         let point = Point { target: Arc::new(target), probe: ProbeKind::Http, address };
         let dialer = Dialer::new(self.outside, settings, ProbeKind::Http, self.budget);
         let now = "2026-11-22T00:00:00Z".parse().expect("a date");
-        let promised = false;
-        run(Job { point, memory: None, now, seed: 1, cause, dialer, glimpses, promised }).await
+        run(Job {
+            point,
+            memory: None,
+            now,
+            seed: 1,
+            cause,
+            dialer,
+            glimpses,
+            promised: false,
+            spoken_for: Arc::default(),
+        })
+        .await
     }
 
     /// The measurements as JSON.

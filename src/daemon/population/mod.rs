@@ -1,6 +1,11 @@
 //! Which sampling points there are: targets of config and discovery, with the addresses that their
 //! names have now. Pure: answers in, changes out.
 
+mod glimpsed;
+mod sighted;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -8,12 +13,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::glimpsed::Glimpsed;
 use crate::config::TargetConfig;
 use crate::inventory::{Family, Lookup, fixed_addresses, points};
 use crate::rules::Selection;
 use crate::sample::Unknown;
 use crate::sampler::{Entry, Glimpse, Repeat};
 use crate::target::{Host, Point, PointKey, ProbeKind};
+
+pub(super) use self::glimpsed::Sighting;
 
 /// A target ready to be sampled.
 #[derive(Clone, Debug)]
@@ -32,6 +40,8 @@ pub(super) struct Population {
     agenda: BTreeSet<(Instant, Arc<str>)>,
     /// Addresses beyond `max_addresses`, in all.
     excess: usize,
+    /// Ports with TLS that nobody named.
+    glimpsed: Glimpsed,
     /// Addresses of targets from before the start, until the target is wanted.
     remembered: HashMap<Arc<str>, Vec<Known>>,
 }
@@ -45,12 +55,16 @@ pub(super) struct Change {
     pub(super) target_removed: Vec<PointKey>,
     /// Points of addresses that are gone.
     pub(super) address_gone: Vec<PointKey>,
+    /// Points of ports that are closed, or speak no TLS any more.
+    pub(super) port_closed: Vec<PointKey>,
 }
 
 impl Change {
     /// Whether nothing changed.
     pub(super) fn is_empty(&self) -> bool {
-        self.put.is_empty() && self.target_removed.is_empty() && self.address_gone.is_empty()
+        let Self { put, target_removed, address_gone, port_closed } = self;
+        put.is_empty()
+            && [target_removed, address_gone, port_closed].iter().all(|gone| gone.is_empty())
     }
 }
 
@@ -83,7 +97,8 @@ impl Population {
 
     /// Every point that there is.
     pub(super) fn keys(&self) -> HashSet<PointKey> {
-        self.members.values().flat_map(|member| &member.points).copied().collect()
+        let named = self.members.values().flat_map(|member| &member.points).copied();
+        named.chain(self.glimpsed.keys()).collect()
     }
 
     /// Makes these the targets. Untouched ones keep their points; with `rules_changed` every point
@@ -98,12 +113,14 @@ impl Population {
             self.look_at(&name, |member| change.target_removed.extend(member.points.drain()));
             self.forget(&name);
         }
+        let mut touched = HashSet::new();
         for wanted in wanted {
             let name = Arc::clone(&wanted.config.target.name);
             let known = self.members.get(&name).map(|member| Arc::clone(&member.wanted.config));
             if known.is_some_and(|config| *config == *wanted.config) && !rules_changed {
                 continue;
             }
+            touched.insert(Arc::clone(&name));
             match self.members.get_mut(&name) {
                 Some(member) => member.wanted = wanted,
                 None => {
@@ -116,6 +133,7 @@ impl Population {
             let gone = self.look_at(&name, |member| member.refresh(now, &mut change.put, true));
             change.target_removed.extend(gone.into_iter().flatten());
         }
+        self.review_glimpsed(&touched, &mut change);
         change
     }
 
@@ -268,6 +286,8 @@ impl Member {
         let interval = self.wanted.config.plan.interval();
         let glimpse = match point.probe {
             ProbeKind::Http if config.glimpses_tls() => Glimpse::Gives,
+            ProbeKind::Ports => Glimpse::Gives,
+            _ if point.target.found_by.is_some() => Glimpse::Takes,
             ProbeKind::Tls if config.glimpses_tls() => Glimpse::Takes,
             _ => Glimpse::Apart,
         };
@@ -283,6 +303,7 @@ impl Member {
             },
             freshness: config.freshness.unwrap_or_else(|| (interval * 3).max(HOUR)),
             glimpse,
+            spoken_for: Arc::default(),
         }
     }
 }
@@ -296,218 +317,3 @@ const RETRY: Duration = Duration::from_secs(60);
 const IN_FLIGHT: Duration = Duration::from_secs(30);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{AdHoc, Config};
-    use crate::sample::Reason;
-    use crate::schedule::PlanSpec;
-    use crate::target::ProbeKind;
-
-    /// A target of the command line with these probes.
-    fn wanted(target: &str, probes: &[ProbeKind]) -> Wanted {
-        let networks = vec!["192.0.2.0/24".parse().expect("a network")];
-        let options = AdHoc { allow_networks: networks, ..AdHoc::default() };
-        let config = Config::from_targets(&[target.to_owned()], &options);
-        let mut config = config.expect("a config").targets.remove(0);
-        config.probes = probes.to_vec();
-        config.max_addresses = 2;
-        let plan = PlanSpec::every(Duration::from_secs(60)).compile().expect("a plan");
-        config.plan = Arc::new(plan);
-        Wanted { config: Arc::new(config), selection: Selection::default() }
-    }
-
-    fn lookup(addresses: &[&str], ttl: u64, silent: &[Family]) -> Result<Lookup, Unknown> {
-        Ok(Lookup {
-            addresses: addresses.iter().map(|a| a.parse().expect("an address")).collect(),
-            ttl: Duration::from_secs(ttl),
-            unknown: silent.iter().map(|f| (*f, Unknown::from(Reason::Timeout))).collect(),
-        })
-    }
-
-    /// A population of one name, sampled by tls and dns.
-    struct One {
-        population: Population,
-        name: Arc<str>,
-        start: Instant,
-        points: HashSet<PointKey>,
-    }
-
-    impl One {
-        fn new() -> Self {
-            let (start, wanted) = (Instant::now(), wanted(NAME, &[ProbeKind::Tls, ProbeKind::Dns]));
-            let name = Arc::clone(&wanted.config.target.name);
-            let mut one =
-                Self { population: Population::default(), name, start, points: HashSet::new() };
-            let change = one.population.set(vec![wanted], false, start);
-            one.follow(&change);
-            one
-        }
-
-        fn answer(&mut self, minutes: u64, answer: Result<Lookup, Unknown>) -> Change {
-            let now = self.start + Duration::from_secs(minutes * 60);
-            let change = self.population.resolved(&self.name, answer, now);
-            self.follow(&change);
-            change
-        }
-
-        fn follow(&mut self, change: &Change) {
-            self.points.extend(change.put.iter().map(|entry| entry.point.key()));
-            for key in change.address_gone.iter().chain(&change.target_removed) {
-                assert!(self.points.remove(key), "what goes was there");
-            }
-        }
-
-        fn has(&self, address: Option<&str>) -> bool {
-            let address = address.map(|a| a.parse().expect("an address"));
-            self.points.contains(&PointKey::new(&self.name, ProbeKind::Tls, address))
-        }
-    }
-
-    const NAME: &str = "shop.example.com";
-
-    #[test]
-    fn an_unresolved_name_has_a_point_without_address_until_one_is_known() {
-        let mut one = One::new();
-        assert!(one.has(None));
-        assert_eq!(one.points.len(), 2, "and the one of dns");
-        assert!(one.answer(0, Err(Reason::DnsError.into())).is_empty());
-        let change = one.answer(1, lookup(&["192.0.2.1"], 60, &[]));
-        assert_eq!(change.address_gone.len(), 1);
-        assert!(one.has(Some("192.0.2.1")) && !one.has(None));
-        assert_eq!(one.points.len(), 2);
-    }
-
-    #[test]
-    fn an_address_is_gone_only_after_three_ttls_and_an_hour() {
-        for (ttl, still, gone) in [(60, 59, 61), (1800, 89, 91), (999_999, 23 * 60, 24 * 60 + 1)] {
-            let mut one = One::new();
-            one.answer(0, lookup(&["192.0.2.1", "192.0.2.2"], ttl, &[]));
-            one.answer(still, lookup(&["192.0.2.1"], ttl, &[]));
-            assert!(one.has(Some("192.0.2.2")), "{ttl}");
-            let change = one.answer(gone, lookup(&["192.0.2.1"], ttl, &[]));
-            assert_eq!(change.address_gone.len(), 1, "{ttl}");
-            assert!(one.has(Some("192.0.2.1")) && !one.has(Some("192.0.2.2")), "{ttl}");
-        }
-    }
-
-    #[test]
-    fn a_name_that_cannot_be_resolved_keeps_its_addresses() {
-        let mut one = One::new();
-        one.answer(0, lookup(&["192.0.2.1"], 60, &[]));
-        for hour in 1..100 {
-            assert!(one.answer(hour * 60, Err(Reason::Timeout.into())).is_empty());
-        }
-        assert!(one.has(Some("192.0.2.1")));
-    }
-
-    #[test]
-    fn a_family_that_could_not_be_asked_keeps_its_addresses() {
-        let mut one = One::new();
-        one.answer(0, lookup(&["192.0.2.1", "2001:db8::1"], 60, &[]));
-        for hour in 1..5 {
-            one.answer(hour * 60, lookup(&["192.0.2.9"], 60, &[Family::V6]));
-        }
-        assert!(one.has(Some("2001:db8::1")), "unknown is not gone");
-        assert!(!one.has(Some("192.0.2.1")), "the other family answered without it");
-    }
-
-    #[test]
-    fn addresses_beyond_the_bound_are_counted_though_no_point_changes() {
-        let mut one = One::new();
-        one.answer(0, lookup(&["192.0.2.1", "192.0.2.2"], 60, &[]));
-        assert_eq!(one.population.excess(), 0);
-        let change = one.answer(1, lookup(&["192.0.2.1", "192.0.2.2", "192.0.2.3"], 60, &[]));
-        assert!(change.is_empty());
-        assert_eq!(one.population.excess(), 1);
-        one.answer(90, lookup(&["192.0.2.1", "192.0.2.2"], 60, &[]));
-        assert_eq!(one.population.excess(), 0);
-        one.answer(91, lookup(&["192.0.2.1", "192.0.2.2", "192.0.2.3"], 60, &[]));
-        one.population.set(Vec::new(), false, one.start);
-        assert_eq!(one.population.excess(), 0, "it goes with its target");
-    }
-
-    #[test]
-    fn untouched_targets_keep_their_points_and_others_change_alone() {
-        let (now, probes) = (Instant::now(), [ProbeKind::Tls]);
-        let fixed = |n: u8| wanted(&format!("https://192.0.2.{n}"), &probes);
-        let mut population = Population::default();
-        assert_eq!(population.set(vec![fixed(1), fixed(2)], false, now).put.len(), 2);
-        assert!(population.set(vec![fixed(1), fixed(2)], false, now).is_empty());
-        let change = population.set(vec![fixed(1), fixed(3)], false, now);
-        assert_eq!((change.put.len(), change.target_removed.len()), (1, 1));
-        let again = population.set(vec![fixed(1), fixed(3)], true, now);
-        assert_eq!((again.put.len(), again.target_removed.len()), (2, 0), "new rules for all");
-    }
-
-    #[test]
-    fn a_probe_that_is_taken_off_a_target_withdraws_its_points() {
-        let now = Instant::now();
-        let with = |probes: &[ProbeKind]| vec![wanted("https://192.0.2.1", probes)];
-        let mut population = Population::default();
-        population.set(with(&[ProbeKind::Tls, ProbeKind::Http]), false, now);
-        let change = population.set(with(&[ProbeKind::Tls]), false, now);
-        let name = "https://192.0.2.1";
-        let http = PointKey::new(name, ProbeKind::Http, "192.0.2.1".parse().ok());
-        assert_eq!(change.target_removed, [http]);
-        assert!(change.address_gone.is_empty());
-    }
-
-    #[test]
-    fn an_https_target_without_a_tls_probe_has_a_tls_point_that_lives_by_http() {
-        let now = Instant::now();
-        let set = |population: &mut Population, target: &str, probes: &[ProbeKind]| {
-            let change = population.set(vec![wanted(target, probes)], false, now);
-            let kinds = change.put.iter().map(|entry| (entry.point.probe, entry.glimpse));
-            let mut kinds: Vec<_> = kinds.collect();
-            kinds.sort_by_key(|(probe, _)| *probe);
-            (kinds, change.target_removed.len())
-        };
-        let (http, tls) = (ProbeKind::Http, ProbeKind::Tls);
-        let mut population = Population::default();
-        let shared = vec![(tls, Glimpse::Takes), (http, Glimpse::Gives)];
-        assert_eq!(set(&mut population, "https://192.0.2.1", &[http]), (shared.clone(), 0));
-        let key = PointKey::new("https://192.0.2.1", tls, "192.0.2.1".parse().ok());
-        assert!(population.keys().contains(&key), "a restart must not take it for left over");
-        let apart = vec![(tls, Glimpse::Apart), (http, Glimpse::Apart)];
-        assert_eq!(set(&mut population, "https://192.0.2.1", &[http, tls]), (apart, 0));
-        assert_eq!(set(&mut population, "https://192.0.2.1", &[http]), (shared, 0));
-        let plain = vec![(http, Glimpse::Apart)];
-        assert_eq!(set(&mut population, "http://192.0.2.1", &[http]), (plain, 2));
-        assert!(!population.keys().contains(&key));
-    }
-
-    #[test]
-    fn what_lives_by_http_comes_and_goes_with_the_address() {
-        let start = Instant::now();
-        let name: Arc<str> = NAME.into();
-        let mut population = Population::default();
-        let change = population.set(vec![wanted(NAME, &[ProbeKind::Http])], false, start);
-        assert_eq!(change.put.len(), 1, "no address, no handshake");
-        let change = population.resolved(&name, lookup(&["192.0.2.1"], 60, &[]), start);
-        assert_eq!((change.put.len(), change.address_gone.len()), (2, 1));
-        let later = start + Duration::from_secs(2 * 3600);
-        let change = population.resolved(&name, lookup(&["192.0.2.2"], 60, &[]), later);
-        assert_eq!((change.put.len(), change.address_gone.len()), (2, 2));
-    }
-
-    #[test]
-    fn a_name_is_asked_again_by_its_ttl_and_never_twice_at_once() {
-        let mut one = One::new();
-        let at = |seconds| one.start + Duration::from_secs(seconds);
-        let (start, later) = (at(0), at(31));
-        assert_eq!(one.population.due_names(start, 10).len(), 1);
-        assert!(one.population.due_names(at(1), 10).is_empty(), "its answer is on the way");
-        assert!(one.population.due_names(at(31), 0).is_empty());
-        assert_eq!(one.population.due_names(later, 10).len(), 1, "the answer was lost");
-        one.answer(1, lookup(&["192.0.2.1"], 300, &[]));
-        let asked = |one: &mut One, seconds| {
-            let now = one.start + Duration::from_secs(seconds);
-            one.population.due_names(now, 10).len()
-        };
-        assert_eq!((asked(&mut one, 359), asked(&mut one, 360)), (0, 1));
-        one.population.set(Vec::new(), false, start);
-        assert_eq!(asked(&mut one, 86_400), 0, "nobody asks for a target that is gone");
-    }
-}
