@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::config::{parse_expectations, parse_server};
 use crate::schedule::Rate;
-use crate::target::{ConnectTo, Pins, PortSet, Settings, Span, TextFile};
+use crate::target::{AsnTable, ConnectTo, Pins, PortSet, Settings, Span, TextFile};
 
 /// How targets are sampled, beyond where they are.
 #[derive(Args, Clone, Debug, Default)]
@@ -50,6 +50,9 @@ pub(super) struct Switches {
     /// Networks of content delivery, one a line: there only pinned and own ports are asked
     #[arg(long, value_name = "FILE")]
     cdn_ranges: Option<PathBuf>,
+    /// Networks and the autonomous systems that originate them, for pins by asn
+    #[arg(long, value_name = "FILE")]
+    asn_file: Option<PathBuf>,
     /// Expected ports and records: pins, a zone file, octoDNS, dnscontrol or Terraform state
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -78,6 +81,7 @@ impl Switches {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         Ok(Settings {
             addresses: self.address.clone(),
+            asn: self.asn()?,
             ca_file: read(self.ca_file.as_deref())?,
             concurrency: self.concurrency,
             connect_to: self.connect_to.clone(),
@@ -99,6 +103,14 @@ impl Switches {
         })
     }
 
+    fn asn(&self) -> anyhow::Result<Option<Arc<AsnTable>>> {
+        let Some(file) = read(self.asn_file.as_deref())? else { return Ok(None) };
+        let table = AsnTable::parse(&file);
+        table
+            .map(|table| Some(Arc::new(table)))
+            .map_err(|error| anyhow::anyhow!("{}: {error}", file.path.display()))
+    }
+
     fn pins(&self) -> anyhow::Result<Pins> {
         let Some(file) = read(self.expect.as_deref())? else { return Ok(Pins::default()) };
         parse_expectations(&file)
@@ -116,6 +128,7 @@ pub(super) fn over(switches: &Settings, file: &Settings) -> Settings {
         |own: &Option<TextFile>, base: &Option<TextFile>| own.as_ref().or(base.as_ref()).cloned();
     Settings {
         addresses: list(&switches.addresses, &file.addresses),
+        asn: switches.asn.clone().or_else(|| file.asn.clone()),
         ca_file: text(&switches.ca_file, &file.ca_file),
         concurrency: switches.concurrency.or(file.concurrency),
         connect_to: list(&switches.connect_to, &file.connect_to),

@@ -1,5 +1,6 @@
 //! The vocabulary of *where*: targets, endpoints, labels, sampling points and their switches.
 
+mod asn;
 mod cost;
 mod credentials;
 mod endpoint;
@@ -10,6 +11,7 @@ mod ports;
 mod settings;
 mod units;
 
+pub use asn::{AsnTable, AsnTableError, parse_asn};
 pub use cost::{DEFAULT_PORTS, DRIP_BLOCKS, DRIP_TIERS};
 pub use credentials::{Credentials, CredentialsError};
 pub use endpoint::{Endpoint, EndpointError, Host, Scheme, StartTls};

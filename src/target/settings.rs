@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::{Credentials, Endpoint, Host, Pins, PortSet};
+use super::{AsnTable, Credentials, Endpoint, Host, Pins, PortSet};
 
 /// How a target is sampled, beyond where it is. Files are read at load, so that a mistake in one is
 /// found by `config check` and a probe touches no file system.
@@ -17,6 +17,8 @@ use super::{Credentials, Endpoint, Host, Pins, PortSet};
 pub struct Settings {
     /// Sample only these addresses of the name.
     pub addresses: Vec<IpAddr>,
+    /// Which autonomous system originates which addresses.
+    pub asn: Option<Arc<AsnTable>>,
     /// PEM anchors beside the trust store.
     pub ca_file: Option<TextFile>,
     /// Networks of content delivery, one a line: there only pinned and own ports are asked.
@@ -71,6 +73,15 @@ impl Settings {
         let text = self.cdn_ranges.as_ref().map_or("", |file| &file.text);
         let mut networks = text.lines().filter_map(|line| network(line).and_then(Result::ok));
         networks.any(|network| network.contains(&address))
+    }
+
+    /// What is wrong where a pin is by autonomous system and no file tells of any.
+    pub fn lacks_asn_file(&self) -> Option<String> {
+        let (name, kind) = self.pins.by_asn().filter(|_| self.asn.is_none())?;
+        Some(format!(
+            "pin {name} {}: asn needs `asn_file`, which says who has which networks",
+            kind.as_str()
+        ))
     }
 
     /// The lines of `cdn_ranges` that are no network.

@@ -147,6 +147,7 @@ fn files(context: &mut Context<'_>, keys: &Keys, checked: &mut Overrides) {
         let (line, path) = (line.chars().take(80).collect::<String>(), file.path.display());
         context.error(&at.span, format!("{path}: `{line}` is no network"));
     }
+    checked.asn = keys.asn_file.as_ref().and_then(|at| context.asn_table(at));
     if let (Some(at), Some(file)) = (&keys.ca_file, &checked.ca_file)
         && !file.text.contains("-----BEGIN CERTIFICATE-----")
     {

@@ -78,6 +78,10 @@ macro_rules! with_target_keys {
             /// ports.
             #[serde(default)]
             pub(crate) cdn_ranges: Option<At<String>>,
+            /// Networks and the autonomous systems that originate them, for pins by `asn`: lines of
+            /// NETWORK NUMBER or FIRST LAST NUMBER.
+            #[serde(default)]
+            pub(crate) asn_file: Option<At<String>>,
             /// Files of pins, or a list of them; where two differ the first stands.
             #[serde(default)]
             pub(crate) expect: Option<Many>,
@@ -128,6 +132,7 @@ macro_rules! with_target_keys {
                     hosts_file: self.hosts_file,
                     hsts_preload_list: self.hsts_preload_list,
                     cdn_ranges: self.cdn_ranges,
+                    asn_file: self.asn_file,
                     expect: self.expect,
                     ports: self.ports,
                     rate: self.rate,

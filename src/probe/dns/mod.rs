@@ -23,6 +23,7 @@ mod facts;
 pub mod fuzzing;
 mod given;
 mod hints;
+mod hold;
 #[cfg(test)]
 mod lab;
 mod mail;

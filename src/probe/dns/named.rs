@@ -200,7 +200,15 @@ fn write_drift(
     baseline: &Baseline,
     behind: &BTreeSet<String>,
 ) {
-    let mut drift = drift::judge(records, pins, baseline, job.now.date_naive());
+    let mut drift = drift::judge(
+        records,
+        drift::Expected {
+            pins,
+            asn: job.point.target.settings.asn.as_deref(),
+            baseline,
+            today: job.now.date_naive(),
+        },
+    );
     skew::spare(&mut drift, records, behind);
     measured.set("drift", drift.items);
     for (subject, why) in drift.unknown {
