@@ -196,6 +196,8 @@ dns-edns | {"servers": {"192.0.2.53": {"edns": true}}} | {"servers": {"192.0.2.5
 dns-keeps-case | {"servers": {"192.0.2.53": {"keeps_case": true}}} | {"servers": {"192.0.2.53": {"keeps_case": false}}} | 192.0.2.53
 dns-latency | {"servers": {"192.0.2.53": {"latency_seconds": 0.1}}} | {"servers": {"192.0.2.53": {"latency_seconds": 1.9}}} | 192.0.2.53
 dns-version | {"servers": {"192.0.2.53": {"version": ""}}} | {"servers": {"192.0.2.53": {"version": "9.18.1"}}} | 192.0.2.53
+dns-caa-issuer | {"caa": {"issuance": {"Let's Encrypt": {"permitted": true}}}} | {"caa": {"issuance": {"DigiCert Inc": {"permitted": false}}}} | DigiCert Inc
+dns-tlsa | {"tlsa": {"_443._tcp.a.test": {"records": [], "matches": true}}} | {"tlsa": {"_443._tcp.a.test": {"records": [], "matches": false}}} | _443._tcp.a.test
 dns-caa | {"caa": {"present": true}} | {"caa": {"present": false}} |
 dns-spf-missing | {"mail": {"spf": {"records": 1}}} | {"mail": {"spf": {"records": 0}}} |
 dns-spf-duplicate | {"mail": {"spf": {"records": 1}}} | {"mail": {"spf": {"records": 2}}} |

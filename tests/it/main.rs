@@ -21,6 +21,8 @@ mod daemon;
 mod demo;
 /// Lists of targets in files and over HTTP; what is out of scope.
 mod discovery;
+/// Names: their servers, and what they say of certificates and mail.
+mod dns;
 /// Full disks, receivers that are down, windows, restarts, secrets.
 mod faults;
 /// `secchi check` as a gate: SARIF, JUnit, baseline, exceptions, targets of a config.

@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod given;
 mod hints;
 mod hold;
+mod join;
 #[cfg(test)]
 mod lab;
 mod mail;
@@ -43,6 +44,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tlsa;
 mod wanted;
 mod wire;
 mod zone;
@@ -64,6 +66,7 @@ use super::{Job, Observation, Run};
 use crate::sample::{Measurements, Outcome, Path};
 use crate::target::Host;
 
+pub use join::join;
 pub use memory::{accept, pending};
 
 /// Takes one sample.

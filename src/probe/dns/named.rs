@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::future::join;
+use futures_util::future::{join, join3};
 use hickory_proto::rr::{Name, RecordType};
 use serde_json::{Map, json};
 
@@ -15,7 +15,7 @@ use super::memory::Baseline;
 use super::resolvers::{self, Heard};
 use super::wanted::{self, Wanted};
 use super::zone::{self, Authorities};
-use super::{dangling, facts, mail, policy, skew, text};
+use super::{dangling, facts, mail, policy, skew, text, tlsa};
 use crate::probe::{Job, Memory};
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::{Pins, Settings};
@@ -149,11 +149,18 @@ async fn write_authorities(
     let Some(home) = found.zones.first() else { return };
     facts::write_zone(measured, home, job.now);
     let selectors = selectors(name, &job.point.target.settings);
-    let (caa, (mail, unknown)) =
-        join(policy::caa(walk, name), mail::mail(walk, name, &selectors)).await;
-    match caa {
-        Ok(caa) => measured.set("caa", caa),
-        Err(why) => measured.set_unknown("caa", why),
+    let port = job.point.target.endpoint.port_or_default();
+    let (caa, tlsa, (mail, unknown)) = join3(
+        policy::caa(walk, name),
+        tlsa::tlsa(walk, name, port),
+        mail::mail(walk, name, &selectors),
+    )
+    .await;
+    for (fact, value) in [("caa", caa), ("tlsa", tlsa)] {
+        match value {
+            Ok(value) => measured.set(fact, value),
+            Err(why) => measured.set_unknown(fact, why),
+        }
     }
     let exchanges = mail["mx"].as_object().into_iter().flat_map(Map::keys);
     let exchanges: Vec<Name> = exchanges.filter_map(|name| text::name(name)).collect();
@@ -290,6 +297,7 @@ const OF_AUTHORITIES: &[&str] = &[
     "servers",
     "drift",
     "caa",
+    "tlsa",
     "mail",
     "dangling",
     "dnssec",

@@ -120,6 +120,25 @@ pub(super) const MEASURES: &[Measure] = &[
     .volatile(),
     Measure::new("dns.caa", Kind::Object, "The CAA set that applies."),
     Measure::new("dns.caa.present", Kind::Bool, "Whether a CAA set applies."),
+    Measure::new(
+        "dns.caa.issuance",
+        Kind::Items,
+        "Issuers of the certificates that the tls probe saw, and whether the set permits them.",
+    ),
+    Measure::new("dns.caa.issuance.permitted", Kind::Bool, "Whether the set permits the issuer."),
+    Measure::new("dns.caa.issuance.seen_at", Kind::Timestamp, "When its certificate was seen last.")
+        .unit(Unit::Seconds)
+        .volatile(),
+    Measure::new("dns.tlsa", Kind::Items, "TLSA records of the target's port, by their name."),
+    Measure::new("dns.tlsa.records", Kind::Set, "The records."),
+    Measure::new(
+        "dns.tlsa.matches",
+        Kind::Bool,
+        "Whether every certificate that the tls probe saw has a record that fits.",
+    ),
+    Measure::new("dns.tlsa.seen_at", Kind::Timestamp, "When the oldest of those was seen.")
+        .unit(Unit::Seconds)
+        .volatile(),
     Measure::new("dns.mail", Kind::Object, "Mail policy records."),
     Measure::new("dns.mail.null_mx", Kind::Bool, "Whether the name takes no mail (RFC 7505)."),
     Measure::new("dns.mail.mx", Kind::Items, "Each exchange's preference and problem."),
