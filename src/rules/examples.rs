@@ -188,6 +188,10 @@ dns-spf-errors | {"mail": {"spf": {"errors": ["multiple_records"]}}} | {"mail": 
 dns-dmarc-errors | {"mail": {"dmarc": {"errors": []}}} | {"mail": {"dmarc": {"errors": ["syntax"]}}} | syntax
 dns-dkim-key | {"mail": {"dkim": {"s1": {"key_bits": 2048}}}} | {"mail": {"dkim": {"s1": {"key_bits": 1024}}}} | s1
 dns-mx | {"mail": {"mx": {"mx.a.test": {"preference": 1, "problem": "none"}}}} | {"mail": {"mx": {"mx.a.test": {"preference": 1, "problem": "nxdomain"}}}} | mx.a.test
+dns-mta-sts-policy | {"mail": {"mta_sts": {"policy": {"errors": []}}}} | {"mail": {"mta_sts": {"policy": {"errors": ["certificate"]}}}} | certificate
+dns-mta-sts-mx | {"mail": {"mta_sts": {"policy": {"unmatched": []}}}} | {"mail": {"mta_sts": {"policy": {"unmatched": ["mx.a.test"]}}}} | mx.a.test
+dns-mta-sts-mode | {"mail": {"mta_sts": {"policy": {"mode": "enforce"}}}} | {"mail": {"mta_sts": {"policy": {"mode": "testing"}}}} |
+dns-mta-sts-max-age | {"mail": {"mta_sts": {"policy": {"max_age": 604800}}}} | {"mail": {"mta_sts": {"policy": {"max_age": 86400}}}} |
 dns-mta-sts-missing | {"mail": {"mta_sts": {"records": 1}}} | {"mail": {"mta_sts": {"records": 0}}} |
 dns-tls-rpt-missing | {"mail": {"tls_rpt": {"records": 1}}} | {"mail": {"tls_rpt": {"records": 0}}} |
 dns-dangling | {"dangling": {"a.test": {"type": "CNAME", "target": "b.test", "risk": "unproven"}}} | {"dangling": {"a.test": {"type": "CNAME", "target": "b.test", "risk": "takeover"}}} | a.test

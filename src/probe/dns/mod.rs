@@ -19,18 +19,23 @@ mod drift;
 #[cfg(test)]
 mod drift_tests;
 mod facts;
+mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod given;
 mod hints;
 mod hold;
 mod join;
+mod kept;
 #[cfg(test)]
 mod lab;
 mod mail;
 #[cfg(test)]
 mod mail_tests;
 mod memory;
+mod mta_sts;
+#[cfg(test)]
+mod mta_sts_tests;
 mod named;
 #[cfg(test)]
 mod pin_tests;

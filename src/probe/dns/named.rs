@@ -15,7 +15,7 @@ use super::memory::Baseline;
 use super::resolvers::{self, Heard};
 use super::wanted::{self, Wanted};
 use super::zone::{self, Authorities};
-use super::{dangling, facts, mail, policy, skew, text, tlsa};
+use super::{dangling, facts, mail, mta_sts, policy, skew, text, tlsa};
 use crate::probe::{Job, Memory};
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::{Pins, Settings};
@@ -39,7 +39,8 @@ pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Op
     match authorities {
         Ok(found) => {
             let records = found.records();
-            write_authorities(&mut measured, job, &walk, &name, &found, &records).await;
+            let context = Context { job, walk: &walk, name: &name };
+            write_authorities(&mut measured, context, &found, &records, &mut baseline).await;
             let behind = behind(&mut baseline, job, &found);
             write_drift(&mut measured, job, &pins, &records, &baseline, &behind);
             for (subject, why) in left {
@@ -132,14 +133,22 @@ async fn authorities(
     Ok(found)
 }
 
+/// One sample's way out and whom it is of.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    job: &'a Job,
+    walk: &'a Walk<'a>,
+    name: &'a Name,
+}
+
 async fn write_authorities(
     measured: &mut Measurements,
-    job: &Job,
-    walk: &Walk<'_>,
-    name: &Name,
+    context: Context<'_>,
     found: &Found,
     records: &Records,
+    baseline: &mut Baseline,
 ) {
+    let Context { job, walk, name } = context;
     facts::write_records(measured, records, &found.zones);
     for (name, kind, why) in &found.lost {
         let (name, kind) = answer::key(name, *kind);
@@ -150,7 +159,7 @@ async fn write_authorities(
     facts::write_zone(measured, home, job.now);
     let selectors = selectors(name, &job.point.target.settings);
     let port = job.point.target.endpoint.port_or_default();
-    let (caa, tlsa, (mail, unknown)) = join3(
+    let (caa, tlsa, (mut mail, mut unknown)) = join3(
         policy::caa(walk, name),
         tlsa::tlsa(walk, name, port),
         mail::mail(walk, name, &selectors),
@@ -162,6 +171,8 @@ async fn write_authorities(
             Err(why) => measured.set_unknown(fact, why),
         }
     }
+    let domain = text::of_name(name);
+    unknown.extend(mta_sts::add_policy(job, walk, &domain, &mut mail, baseline).await);
     let exchanges = mail["mx"].as_object().into_iter().flat_map(Map::keys);
     let exchanges: Vec<Name> = exchanges.filter_map(|name| text::name(name)).collect();
     let servers = home.names.keys().filter_map(|name| text::name(name));

@@ -164,6 +164,25 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("dns.mail.mta_sts", Kind::Object, "The MTA-STS record (RFC 8461)."),
     Measure::new("dns.mail.mta_sts.records", Kind::Integer, "How many such records there are."),
     Measure::new("dns.mail.mta_sts.errors", Kind::Set, "multiple_records, syntax."),
+    Measure::new(
+        "dns.mail.mta_sts.policy",
+        Kind::Object,
+        "The policy as a sender of mail fetches it, where a record announces one.",
+    ),
+    Measure::new("dns.mail.mta_sts.policy.mode", Kind::Text, "enforce, testing, none or empty."),
+    Measure::new("dns.mail.mta_sts.policy.max_age", Kind::Integer, "How long senders keep it.")
+        .unit(Unit::Seconds),
+    Measure::new("dns.mail.mta_sts.policy.mx", Kind::Set, "Patterns of the exchanges."),
+    Measure::new("dns.mail.mta_sts.policy.unmatched", Kind::Set, "Exchanges that none covers."),
+    Measure::new(
+        "dns.mail.mta_sts.policy.errors",
+        Kind::Set,
+        "no_address, certificate, redirect, status, content_type, syntax, version, mode, max_age, no_mx, \
+         id_unchanged (another text under the same id).",
+    ),
+    Measure::new("dns.mail.mta_sts.policy.fetched_at", Kind::Timestamp, "When it was fetched.")
+        .unit(Unit::Seconds)
+        .volatile(),
     Measure::new("dns.mail.tls_rpt", Kind::Object, "The TLS report record (RFC 8460)."),
     Measure::new("dns.mail.tls_rpt.records", Kind::Integer, "How many such records there are."),
     Measure::new("dns.mail.tls_rpt.errors", Kind::Set, "multiple_records, syntax."),
