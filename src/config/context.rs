@@ -18,7 +18,7 @@ use super::diagnostics::{DiagnosticLevel, Diagnostics};
 use super::files::{Files, MAX_FILE, MAX_LIST};
 use crate::inventory::labels::{check_label, check_value};
 use crate::outgoing::Secret;
-use crate::target::{AsnTable, ByteSize, Labels, Span, TextFile};
+use crate::target::{AsnTable, ByteSize, Labels, RdapBootstrap, Span, TextFile};
 
 /// The state of one check of one file.
 pub(super) struct Context<'a> {
@@ -29,6 +29,7 @@ pub(super) struct Context<'a> {
     pub(super) vantage: Arc<str>,
     base: PathBuf,
     asn: HashMap<PathBuf, Arc<AsnTable>>,
+    rdap: HashMap<PathBuf, Arc<RdapBootstrap>>,
     /// Many targets may name the same file.
     read: HashMap<PathBuf, TextFile>,
 }
@@ -42,7 +43,8 @@ impl<'a> Context<'a> {
     ) -> Self {
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
         let vantage = Arc::from("local");
-        Self { files, now, out, vantage, base, asn: HashMap::new(), read: HashMap::new() }
+        let (asn, rdap, read) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { files, now, out, vantage, base, asn, rdap, read }
     }
 
     pub(super) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
@@ -149,6 +151,20 @@ impl<'a> Context<'a> {
         let table = AsnTable::parse(&file).map_err(|error| format!("{}: {error}", path.display()));
         let table = Arc::new(self.read(&at.span, table)?);
         self.asn.insert(path, Arc::clone(&table));
+        Some(table)
+    }
+
+    /// IANA's file of registries, read once for all as well.
+    pub(super) fn rdap_bootstrap(&mut self, at: &At<String>) -> Option<Arc<RdapBootstrap>> {
+        let path = self.path(&at.value);
+        if let Some(known) = self.rdap.get(&path) {
+            return Some(Arc::clone(known));
+        }
+        let file = self.text_file(at, MAX_FILE)?;
+        let table = RdapBootstrap::parse(&file);
+        let table = table.map_err(|error| format!("{}: {error}", path.display()));
+        let table = Arc::new(self.read(&at.span, table)?);
+        self.rdap.insert(path, Arc::clone(&table));
         Some(table)
     }
 

@@ -58,6 +58,8 @@ fn settings(settings: &Settings) -> Value {
         "pins": settings.pins,
         "ports": settings.ports.as_ref().map(|ports| format!("{ports:?}")),
         "rate": settings.rate,
+        "rdap_bootstrap": settings.rdap.as_ref().map(|table| table.path().display().to_string()),
+        "registration_expires": settings.registration_expires,
         "root_hints": file(&settings.root_hints),
         "server_name": settings.server_name,
         "timeout": settings.timeout.map(Span),

@@ -281,6 +281,8 @@ fn each_mistake_has_its_own_message() {
         ("discovery: {file_sd: [{files: [\"x.txt\"]}]}", "a .json, .yml or .yaml file"),
         ("discovery: {http_sd: [{url: x}]}", "not a URL"),
         ("vantage: \"\"", "a short printable name"),
+        ("defaults: {registration_expires: 2027-02-30}", "`2027-02-30` is no day"),
+        ("defaults: {rdap_bootstrap: ci.token}", "no RDAP bootstrap file"),
         ("contact: \"a (b)\"", "a mail address or a URL"),
         (
             "alerting: {alertmanagers: [{url: \"http://x\", http_config: {proxy_url: \"http://p\", \

@@ -192,6 +192,8 @@ dns-mta-sts-policy | {"mail": {"mta_sts": {"policy": {"errors": []}}}} | {"mail"
 dns-mta-sts-mx | {"mail": {"mta_sts": {"policy": {"unmatched": []}}}} | {"mail": {"mta_sts": {"policy": {"unmatched": ["mx.a.test"]}}}} | mx.a.test
 dns-mta-sts-mode | {"mail": {"mta_sts": {"policy": {"mode": "enforce"}}}} | {"mail": {"mta_sts": {"policy": {"mode": "testing"}}}} |
 dns-mta-sts-max-age | {"mail": {"mta_sts": {"policy": {"max_age": 604800}}}} | {"mail": {"mta_sts": {"policy": {"max_age": 86400}}}} |
+dns-registration-expiry | {"registration": {"expires": "@60d"}} | {"registration": {"expires": "@9d"}} |
+dns-registration-status | {"registration": {"status": ["active"]}} | {"registration": {"status": ["client hold"]}} | client hold
 dns-mta-sts-missing | {"mail": {"mta_sts": {"records": 1}}} | {"mail": {"mta_sts": {"records": 0}}} |
 dns-tls-rpt-missing | {"mail": {"tls_rpt": {"records": 1}}} | {"mail": {"tls_rpt": {"records": 0}}} |
 dns-dangling | {"dangling": {"a.test": {"type": "CNAME", "target": "b.test", "risk": "unproven"}}} | {"dangling": {"a.test": {"type": "CNAME", "target": "b.test", "risk": "takeover"}}} | a.test

@@ -8,6 +8,7 @@ mod network;
 mod pins;
 mod point;
 mod ports;
+mod rdap;
 mod settings;
 mod units;
 
@@ -19,5 +20,6 @@ pub use network::{NetworkError, of_network};
 pub use pins::{Expectation, PinError, PinType, Pins};
 pub use point::{Labels, Point, PointKey, ProbeKind, Target, chooses};
 pub use ports::{PortSet, PortSetError, Transport};
+pub use rdap::{RdapBootstrap, RdapBootstrapError};
 pub use settings::{ConnectTo, ConnectToError, Settings, TextFile};
 pub use units::{ByteSize, Span, UnitError};

@@ -6,10 +6,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::{AsnTable, Credentials, Endpoint, Host, Pins, PortSet};
+use super::{AsnTable, Credentials, Endpoint, Host, Pins, PortSet, RdapBootstrap};
 
 /// How a target is sampled, beyond where it is. Files are read at load, so that a mistake in one is
 /// found by `config check` and a probe touches no file system.
@@ -46,6 +47,10 @@ pub struct Settings {
     pub ports: Option<PortSet>,
     /// Connections or queries begun a second to one address.
     pub rate: Option<f64>,
+    /// Registries that may be asked when the registration of the target's domain ends.
+    pub rdap: Option<Arc<RdapBootstrap>>,
+    /// The day on which the registration of the target's domain ends, where a person says so.
+    pub registration_expires: Option<NaiveDate>,
     /// Root servers in named.root form.
     pub root_hints: Option<TextFile>,
     /// The SNI, and the name that certificates are matched with.

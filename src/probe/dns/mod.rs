@@ -41,6 +41,9 @@ mod named;
 mod pin_tests;
 mod policy;
 mod rdata;
+mod registration;
+#[cfg(test)]
+mod registration_tests;
 mod resolvers;
 mod signed;
 mod skew;

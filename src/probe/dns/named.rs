@@ -15,7 +15,7 @@ use super::memory::Baseline;
 use super::resolvers::{self, Heard};
 use super::wanted::{self, Wanted};
 use super::zone::{self, Authorities};
-use super::{dangling, facts, mail, mta_sts, policy, skew, text, tlsa};
+use super::{dangling, facts, mail, mta_sts, policy, registration, skew, text, tlsa};
 use crate::probe::{Job, Memory};
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::{Pins, Settings};
@@ -173,6 +173,7 @@ async fn write_authorities(
     }
     let domain = text::of_name(name);
     unknown.extend(mta_sts::add_policy(job, walk, &domain, &mut mail, baseline).await);
+    registration::write(measured, job, walk, name, baseline).await;
     let exchanges = mail["mx"].as_object().into_iter().flat_map(Map::keys);
     let exchanges: Vec<Name> = exchanges.filter_map(|name| text::name(name)).collect();
     let servers = home.names.keys().filter_map(|name| text::name(name));
@@ -316,6 +317,7 @@ const OF_AUTHORITIES: &[&str] = &[
     "cds",
     "cdnskey",
     "nsec3",
+    "registration",
     "wildcard",
     "recursion",
     "transfer",

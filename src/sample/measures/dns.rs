@@ -139,6 +139,14 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("dns.tlsa.seen_at", Kind::Timestamp, "When the oldest of those was seen.")
         .unit(Unit::Seconds)
         .volatile(),
+    Measure::new("dns.registration", Kind::Object, "The registration of the target's domain."),
+    Measure::new("dns.registration.domain", Kind::Text, "The registered domain."),
+    Measure::new("dns.registration.source", Kind::Text, "Who says so: config or rdap."),
+    Measure::new("dns.registration.expires", Kind::Timestamp, "When it ends.").unit(Unit::Seconds),
+    Measure::new("dns.registration.status", Kind::Set, "RDAP's words for its state (RFC 8056)."),
+    Measure::new("dns.registration.asked_at", Kind::Timestamp, "When the registry said so.")
+        .unit(Unit::Seconds)
+        .volatile(),
     Measure::new("dns.mail", Kind::Object, "Mail policy records."),
     Measure::new("dns.mail.null_mx", Kind::Bool, "Whether the name takes no mail (RFC 7505)."),
     Measure::new("dns.mail.mx", Kind::Items, "Each exchange's preference and problem."),
