@@ -37,7 +37,12 @@ pub(super) const MEASURES: &[Measure] = &[
         .unit(Unit::Seconds)
         .volatile(),
     Measure::new("dns.delegation", Kind::Object, "What parent and child say of the name servers."),
-    Measure::new("dns.delegation.parent", Kind::Set, "The parent's NS set."),
+    Measure::new("dns.delegation.parent", Kind::Set, "The NS set that the parent's servers give."),
+    Measure::new(
+        "dns.delegation.parent_by",
+        Kind::Text,
+        "How: by `referral`, or by an `answer` where all of them hold the zone themselves.",
+    ),
     Measure::new("dns.delegation.child", Kind::MapOf(&Kind::Set), "Each child server's NS set."),
     Measure::new(
         "dns.delegation.servers",
