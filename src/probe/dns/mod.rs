@@ -38,6 +38,10 @@ mod mta_sts;
 mod mta_sts_tests;
 mod named;
 #[cfg(test)]
+mod peer_lab;
+#[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
 mod pin_tests;
 mod policy;
 mod rdata;
