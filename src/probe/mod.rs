@@ -4,6 +4,7 @@
 pub mod dial;
 pub mod dns;
 pub mod http;
+mod memo;
 pub mod ports;
 pub mod tls;
 mod trust;

@@ -6,15 +6,17 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use siphasher::sip::SipHasher24;
 use thiserror::Error;
 
 use super::TextFile;
 
 /// Networks and the numbers of the autonomous systems that originate them. The smallest network that
 /// holds an address decides.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone)]
 pub struct AsnTable {
     path: PathBuf,
+    digest: u64,
     v4: Segments<u32>,
     v6: Segments<u128>,
 }
@@ -48,7 +50,8 @@ impl AsnTable {
         }
         let v4 = Segments::of(v4, |last| last.checked_add(1)).ok_or(AsnTableError::Crossing)?;
         let v6 = Segments::of(v6, |last| last.checked_add(1)).ok_or(AsnTableError::Crossing)?;
-        Ok(Self { path: file.path.clone(), v4, v6 })
+        let digest = SipHasher24::new().hash(file.text.as_bytes());
+        Ok(Self { path: file.path.clone(), digest, v4, v6 })
     }
 
     /// Where it was read from.
@@ -64,6 +67,15 @@ impl AsnTable {
         }
     }
 }
+
+/// By the file's digest: a reload compares every target's.
+impl PartialEq for AsnTable {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, self.digest) == (&other.path, other.digest)
+    }
+}
+
+impl Eq for AsnTable {}
 
 impl fmt::Debug for AsnTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,7 +120,7 @@ fn read(line: &str) -> Option<(IpAddr, IpAddr, u32)> {
 }
 
 /// The numbers of a line of addresses, cut wherever they change: a search finds the place.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone)]
 struct Segments<T> {
     /// Where a segment begins, and its place in `origins`.
     starts: Vec<(T, u32)>,
@@ -235,6 +247,7 @@ mod tests {
             told("192.0.2.0 192.0.2.9 1\n192.0.2.5 192.0.2.20 2\n"),
             "two ranges of it cross"
         );
+        assert_ne!(parse("192.0.2.0/24 1\n"), parse("192.0.2.0/24 2\n"));
         assert_eq!(told("# nothing\n"), "it holds no network");
     }
 

@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use siphasher::sip::SipHasher24;
 use thiserror::Error;
 
 use super::TextFile;
 
 /// The RDAP service of each top-level domain, or of a deeper one.
-#[derive(Clone, Eq, PartialEq)]
+#[derive(Clone)]
 pub struct RdapBootstrap {
     path: PathBuf,
+    digest: u64,
     services: BTreeMap<String, Arc<str>>,
 }
 
@@ -44,7 +46,8 @@ impl RdapBootstrap {
         if services.is_empty() {
             return Err(RdapBootstrapError::Empty);
         }
-        Ok(Self { path: file.path.clone(), services })
+        let digest = SipHasher24::new().hash(file.text.as_bytes());
+        Ok(Self { path: file.path.clone(), digest, services })
     }
 
     /// Where it was read from.
@@ -64,6 +67,15 @@ impl RdapBootstrap {
             .map(|base| &**base)
     }
 }
+
+/// By the file's digest: a reload compares every target's.
+impl PartialEq for RdapBootstrap {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, self.digest) == (&other.path, other.digest)
+    }
+}
+
+impl Eq for RdapBootstrap {}
 
 impl fmt::Debug for RdapBootstrap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

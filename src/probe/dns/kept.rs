@@ -44,4 +44,4 @@ impl Baseline {
 }
 
 /// Bytes of one thing kept.
-const MAX_KEPT: usize = 8 * 1024;
+const MAX_KEPT: usize = 4 * 1024;
