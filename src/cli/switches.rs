@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::config::{parse_expectations, parse_server};
 use crate::schedule::Rate;
-use crate::target::{ConnectTo, Pins, PortSet, Settings, Span, TextFile};
+use crate::target::{AsnTable, ConnectTo, Pins, PortSet, RdapBootstrap, Settings, Span, TextFile};
 
 /// How targets are sampled, beyond where they are.
 #[derive(Args, Clone, Debug, Default)]
@@ -50,6 +50,12 @@ pub(super) struct Switches {
     /// Networks of content delivery, one a line: there only pinned and own ports are asked
     #[arg(long, value_name = "FILE")]
     cdn_ranges: Option<PathBuf>,
+    /// Networks and the autonomous systems that originate them, for pins by asn
+    #[arg(long, value_name = "FILE")]
+    asn_file: Option<PathBuf>,
+    /// IANA's bootstrap file of RDAP: ask the registry when the domain's registration ends
+    #[arg(long, value_name = "FILE")]
+    rdap_bootstrap: Option<PathBuf>,
     /// Expected ports and records: pins, a zone file, octoDNS, dnscontrol or Terraform state
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -78,12 +84,15 @@ impl Switches {
     pub(super) fn settings(&self) -> anyhow::Result<Settings> {
         Ok(Settings {
             addresses: self.address.clone(),
+            asn: self.asn()?,
             ca_file: read(self.ca_file.as_deref())?,
             concurrency: self.concurrency,
             connect_to: self.connect_to.clone(),
             credentials: None,
             dns_port: self.dns_port,
             dns_servers: self.dns_server.clone(),
+            rdap: self.rdap()?,
+            registration_expires: None,
             root_hints: read(self.root_hints.as_deref())?,
             trust_anchor: read(self.trust_anchor.as_deref())?,
             hosts_file: read(self.hosts_file.as_deref())?,
@@ -97,6 +106,22 @@ impl Switches {
             timeout: self.timeout,
             user_agent: None,
         })
+    }
+
+    fn asn(&self) -> anyhow::Result<Option<Arc<AsnTable>>> {
+        let Some(file) = read(self.asn_file.as_deref())? else { return Ok(None) };
+        let table = AsnTable::parse(&file);
+        table
+            .map(|table| Some(Arc::new(table)))
+            .map_err(|error| anyhow::anyhow!("{}: {error}", file.path.display()))
+    }
+
+    fn rdap(&self) -> anyhow::Result<Option<Arc<RdapBootstrap>>> {
+        let Some(file) = read(self.rdap_bootstrap.as_deref())? else { return Ok(None) };
+        let table = RdapBootstrap::parse(&file);
+        table
+            .map(|table| Some(Arc::new(table)))
+            .map_err(|error| anyhow::anyhow!("{}: {error}", file.path.display()))
     }
 
     fn pins(&self) -> anyhow::Result<Pins> {
@@ -116,6 +141,7 @@ pub(super) fn over(switches: &Settings, file: &Settings) -> Settings {
         |own: &Option<TextFile>, base: &Option<TextFile>| own.as_ref().or(base.as_ref()).cloned();
     Settings {
         addresses: list(&switches.addresses, &file.addresses),
+        asn: switches.asn.clone().or_else(|| file.asn.clone()),
         ca_file: text(&switches.ca_file, &file.ca_file),
         concurrency: switches.concurrency.or(file.concurrency),
         connect_to: list(&switches.connect_to, &file.connect_to),
@@ -129,6 +155,8 @@ pub(super) fn over(switches: &Settings, file: &Settings) -> Settings {
         pins: if switches.pins.0.is_empty() { &file.pins } else { &switches.pins }.clone(),
         ports: switches.ports.clone().or_else(|| file.ports.clone()),
         rate: switches.rate.or(file.rate),
+        rdap: switches.rdap.clone().or_else(|| file.rdap.clone()),
+        registration_expires: switches.registration_expires.or(file.registration_expires),
         root_hints: text(&switches.root_hints, &file.root_hints),
         server_name: switches.server_name.clone().or_else(|| file.server_name.clone()),
         timeout: switches.timeout.or(file.timeout),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,17 +15,21 @@ use url::Url;
 
 use super::at::At;
 use super::diagnostics::{DiagnosticLevel, Diagnostics};
-use super::files::{Files, MAX_FILE};
+use super::files::{Files, MAX_FILE, MAX_LIST};
 use crate::inventory::labels::{check_label, check_value};
 use crate::outgoing::Secret;
-use crate::target::{ByteSize, Labels, Span, TextFile};
+use crate::target::{AsnTable, ByteSize, Labels, RdapBootstrap, Span, TextFile};
 
 /// The state of one check of one file.
 pub(super) struct Context<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) now: DateTime<Utc>,
     pub(super) out: Diagnostics,
+    /// The place that the daemon samples from.
+    pub(super) vantage: Arc<str>,
     base: PathBuf,
+    asn: HashMap<PathBuf, Arc<AsnTable>>,
+    rdap: HashMap<PathBuf, Arc<RdapBootstrap>>,
     /// Many targets may name the same file.
     read: HashMap<PathBuf, TextFile>,
 }
@@ -37,7 +42,9 @@ impl<'a> Context<'a> {
         out: Diagnostics,
     ) -> Self {
         let base = path.parent().map(Path::to_owned).unwrap_or_default();
-        Self { files, now, out, base, read: HashMap::new() }
+        let vantage = Arc::from("local");
+        let (asn, rdap, read) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { files, now, out, vantage, base, asn, rdap, read }
     }
 
     pub(super) fn error(&mut self, span: &Range<usize>, message: impl Into<String>) {
@@ -132,6 +139,33 @@ impl<'a> Context<'a> {
         let path = self.path(&at.value);
         let file = self.text_at(&path, limit);
         self.read(&at.span, file)
+    }
+
+    /// A file of networks and the numbers that originate them; a large one is read once for all.
+    pub(super) fn asn_table(&mut self, at: &At<String>) -> Option<Arc<AsnTable>> {
+        let path = self.path(&at.value);
+        if let Some(known) = self.asn.get(&path) {
+            return Some(Arc::clone(known));
+        }
+        let file = self.text_file(at, MAX_LIST)?;
+        let table = AsnTable::parse(&file).map_err(|error| format!("{}: {error}", path.display()));
+        let table = Arc::new(self.read(&at.span, table)?);
+        self.asn.insert(path, Arc::clone(&table));
+        Some(table)
+    }
+
+    /// IANA's file of registries, read once for all as well.
+    pub(super) fn rdap_bootstrap(&mut self, at: &At<String>) -> Option<Arc<RdapBootstrap>> {
+        let path = self.path(&at.value);
+        if let Some(known) = self.rdap.get(&path) {
+            return Some(Arc::clone(known));
+        }
+        let file = self.text_file(at, MAX_FILE)?;
+        let table = RdapBootstrap::parse(&file);
+        let table = table.map_err(|error| format!("{}: {error}", path.display()));
+        let table = Arc::new(self.read(&at.span, table)?);
+        self.rdap.insert(path, Arc::clone(&table));
+        Some(table)
     }
 
     /// The text of a source of expectations, or why there is none.

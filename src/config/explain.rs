@@ -35,6 +35,7 @@ fn settings(settings: &Settings) -> Value {
     let file = |file: &Option<TextFile>| file.as_ref().map(|f| f.path.display().to_string());
     let all = json!({
         "address": settings.addresses,
+        "asn_file": settings.asn.as_ref().map(|table| table.path().display().to_string()),
         "ca_file": file(&settings.ca_file),
         "concurrency": settings.concurrency,
         "connect_to": settings.connect_to.iter().map(|rule| {
@@ -57,6 +58,8 @@ fn settings(settings: &Settings) -> Value {
         "pins": settings.pins,
         "ports": settings.ports.as_ref().map(|ports| format!("{ports:?}")),
         "rate": settings.rate,
+        "rdap_bootstrap": settings.rdap.as_ref().map(|table| table.path().display().to_string()),
+        "registration_expires": settings.registration_expires,
         "root_hints": file(&settings.root_hints),
         "server_name": settings.server_name,
         "timeout": settings.timeout.map(Span),

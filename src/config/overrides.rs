@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use ipnet::IpNet;
 
 use super::model::{DEFAULT_MAX_ADDRESSES, DEFAULT_PLAN, Ranges, RepeatSpec, TargetConfig};
 use crate::schedule::Plan;
 use crate::target::{
-    ConnectTo, Credentials, Endpoint, Labels, Pins, PortSet, ProbeKind, Settings, Target, TextFile,
+    AsnTable, ConnectTo, Credentials, Endpoint, Labels, Pins, PortSet, ProbeKind, RdapBootstrap,
+    Settings, Target, TextFile,
 };
 
 /// What one block says; what it does not say comes from the block below it.
@@ -26,6 +28,9 @@ pub(crate) struct Overrides {
     pub(crate) within: Option<Duration>,
     pub(crate) freshness: Option<Duration>,
     pub(crate) pins: Option<Pins>,
+    pub(crate) asn: Option<Arc<AsnTable>>,
+    pub(crate) rdap: Option<Arc<RdapBootstrap>>,
+    pub(crate) registration_expires: Option<NaiveDate>,
     pub(crate) connect_to: Option<Vec<ConnectTo>>,
     pub(crate) server_name: Option<String>,
     pub(crate) ca_file: Option<TextFile>,
@@ -63,7 +68,7 @@ impl Overrides {
         }
         either!(probes plan profile samples agree within freshness pins connect_to server_name);
         either!(ca_file addresses dns_servers root_hints dns_port trust_anchor hosts_file);
-        either!(cdn_ranges);
+        either!(cdn_ranges asn rdap registration_expires);
         either!(hsts_preload_list ports rate concurrency timeout intrusive max_addresses user_agent);
         for (name, value) in &base.labels {
             self.labels.entry(name.clone()).or_insert_with(|| value.clone());
@@ -106,6 +111,7 @@ impl Overrides {
         };
         let settings = Settings {
             addresses: self.addresses.unwrap_or_default(),
+            asn: self.asn,
             ca_file: self.ca_file,
             concurrency: self.concurrency,
             connect_to: self.connect_to.unwrap_or_default(),
@@ -119,6 +125,8 @@ impl Overrides {
             pins: self.pins.unwrap_or_default(),
             ports: self.ports,
             rate: self.rate,
+            rdap: self.rdap,
+            registration_expires: self.registration_expires,
             root_hints: self.root_hints,
             server_name: self.server_name,
             timeout: self.timeout,

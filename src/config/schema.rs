@@ -22,7 +22,7 @@ static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let mut schema = generator.into_root_schema_for::<File>().to_value();
     // Pins take `x` for `[x]`, which their type's derived schema does not say.
     if let Some(Value::Object(properties)) = schema.pointer_mut("/$defs/Expectation/properties") {
-        for operator in ["exact", "within", "contains", "cname_suffix", "cname_chain"] {
+        for operator in ["exact", "within", "contains", "asn", "cname_suffix", "cname_chain"] {
             let scalar = json!({ "type": ["string", "integer"] });
             if let Some(property) = properties.get_mut(operator) {
                 let description = property.get("description").cloned().unwrap_or_default();

@@ -281,6 +281,8 @@ fn each_mistake_has_its_own_message() {
         ("discovery: {file_sd: [{files: [\"x.txt\"]}]}", "a .json, .yml or .yaml file"),
         ("discovery: {http_sd: [{url: x}]}", "not a URL"),
         ("vantage: \"\"", "a short printable name"),
+        ("defaults: {registration_expires: 2027-02-30}", "`2027-02-30` is no day"),
+        ("defaults: {rdap_bootstrap: ci.token}", "no RDAP bootstrap file"),
         ("contact: \"a (b)\"", "a mail address or a URL"),
         (
             "alerting: {alertmanagers: [{url: \"http://x\", http_config: {proxy_url: \"http://p\", \
@@ -675,4 +677,63 @@ fn a_source_that_breaks_keeps_what_it_last_said_and_a_new_one_stops_the_load() {
     assert!(after.notes.notes().any(|note| note.message.contains("what it last said stands")));
     load(PINNED).expect("a config");
     assert_eq!(good.failing().len(), 0);
+}
+
+#[test]
+fn pins_by_system_need_a_file_that_can_be_read() {
+    let files = MemoryFiles::new([
+        ("/etc/secchi/asn", "192.0.2.0/24 64500\n"),
+        ("/etc/secchi/odd", "192.0.2.0/24 64500\n192.0.3.0/24 x\n"),
+    ]);
+    let path = Path::new("/etc/secchi/secchi.yaml");
+    let load = |text: &str| parse(text, path, &files, now());
+    let pins = "pins: {a.test: {A: {asn: AS64500}}}";
+    let config = load(&format!(
+        "defaults: {{asn_file: asn}}\ntargets: [{{target: a.test, probes: [dns], {pins}}}]\n"
+    ))
+    .expect("a config");
+    let table = config.targets[0].target.settings.asn.as_ref().expect("a table");
+    assert_eq!(table.of("192.0.2.1".parse().expect("an address")), [64500]);
+    for (text, says) in [
+        (format!("targets: [{{target: a.test, {pins}}}]\n"), "asn needs `asn_file`"),
+        (
+            format!(
+                "scope: {{names: [a.test]}}\ndiscovery: {{file_sd: [{{files: [x.json], {pins}}}]}}\n"
+            ),
+            "asn needs `asn_file`",
+        ),
+        (
+            format!("targets: [{{target: a.test, asn_file: odd, {pins}}}]\n"),
+            "line 2: `192.0.3.0/24 x`",
+        ),
+        (format!("targets: [{{target: a.test, asn_file: none, {pins}}}]\n"), "cannot read"),
+        (
+            "targets: [{target: a.test, asn_file: asn, pins: {a.test: {MX: {asn: 64500}}}}]\n"
+                .into(),
+            "asn is for A and AAAA",
+        ),
+    ] {
+        let found = load(&text).expect_err(&text).render(false);
+        assert!(found.contains(says), "{text}: {found}");
+    }
+}
+
+#[test]
+fn each_vantage_reads_its_own_part_of_a_pin() {
+    let files = MemoryFiles::default();
+    let path = Path::new("/etc/secchi/secchi.yaml");
+    let targets = "targets: [{target: a.test, probes: [dns], pins: {a.test: {A: {per_vantage: \
+                   {paris: {exact: 192.0.2.1}, tokyo: {exact: 192.0.2.2}}}}}}]\n";
+    let load = |text: &str| parse(&format!("{text}{targets}"), path, &files, now()).expect(text);
+    let tokyo = load("vantage: tokyo\n");
+    let exact = |config: &Config| {
+        let pins = &config.targets[0].target.settings.pins;
+        pins.of("a.test").find_map(|(_, pin)| pin.exact.clone())
+    };
+    assert_eq!(exact(&tokyo), Some(vec!["192.0.2.2".to_owned()]));
+    assert_eq!(tokyo.notes.notes().count(), 0);
+    let nowhere = load("vantage: toyko\n");
+    assert_eq!(exact(&nowhere), None);
+    let note = nowhere.notes.notes().next().expect("a remark");
+    assert!(note.message.contains("a.test A: nothing for the vantage `toyko`"), "{}", note.message);
 }

@@ -2,6 +2,7 @@
 
 mod accepted_ports;
 mod baseline;
+mod beside;
 mod commands;
 mod digest;
 mod keeper;
@@ -31,6 +32,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::beside::LedgerBeside;
 use self::commands::Commands;
 use self::digest::Digest;
 use self::keeper::{Keeper, Settings};
@@ -123,6 +125,7 @@ pub async fn run(options: Options, stop: CancellationToken) -> anyhow::Result<()
         vantage: Arc::clone(&config.vantage),
         metrics: Arc::clone(&metrics),
         spending: Arc::clone(&spending),
+        beside: Some(Arc::new(LedgerBeside::new(Arc::clone(&ledger)))),
         clock_doubted: Arc::default(),
     };
     let (sightings, keeper_sightings) = mpsc::channel(1024);

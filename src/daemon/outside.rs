@@ -52,6 +52,7 @@ impl Guard for Bounds {
     fn permit(&self, contact: &Contact<'_>) -> Result<(), String> {
         let kind = match contact.purpose {
             Purpose::Delegation => ContactKind::Delegation,
+            Purpose::Derived => ContactKind::Derived,
             Purpose::Resolver => ContactKind::Resolver,
             Purpose::Scan => ContactKind::Scan,
             Purpose::Target => ContactKind::Target,

@@ -31,6 +31,8 @@ pub struct Scope {
 pub enum ContactKind {
     /// A query to a server on the delegation path.
     Delegation,
+    /// A text from a host that a standard derives from a name in scope.
+    Derived,
     /// A query to a recursive server of the config.
     Resolver,
     /// A port that is neither pinned nor the target's own.
@@ -135,7 +137,7 @@ impl Scope {
         }
         // From here the address is public and lies in none of the networks.
         match (purpose, host) {
-            (ContactKind::Delegation, _) => Ok(()),
+            (ContactKind::Delegation | ContactKind::Derived, _) => Ok(()),
             (ContactKind::Scan, Some(host)) if self.open && self.covers(host) => Ok(()),
             (ContactKind::Scan, _) => Err(Refusal::Scan { address }),
             (_, _) if self.open => Ok(()),
@@ -419,6 +421,9 @@ mod tests {
         assert!(permits(&scope, Some("a.root.test"), "198.41.0.4", ContactKind::Delegation));
         assert!(permits(&scope, None, "192.0.2.9", ContactKind::Delegation));
         assert!(!permits(&scope, None, "10.0.0.1", ContactKind::Delegation));
+        let derived = Some("mta-sts.example.com");
+        assert!(permits(&scope, derived, "93.184.216.34", ContactKind::Derived));
+        assert!(!permits(&scope, derived, "10.0.0.1", ContactKind::Derived));
     }
 
     #[test]

@@ -157,6 +157,29 @@ impl Ledger {
         })
     }
 
+    /// The last known facts of each of a target's points of one kind, and when they were seen last.
+    /// Volatile measurements and points that were withdrawn are left out.
+    pub fn last_known(
+        &self,
+        target: &str,
+        probe: ProbeKind,
+    ) -> Result<Vec<(DateTime<Utc>, Value)>, LedgerError> {
+        self.shared.readers.with(|db| {
+            let sql = "SELECT l.known_at, b.body FROM points p JOIN latest l ON l.point = p.number
+                       JOIN blobs b ON b.content = l.content
+                       WHERE p.target = ?1 AND p.probe = ?2 AND p.retired = 0
+                       AND l.known_at IS NOT NULL ORDER BY p.number LIMIT ?3";
+            let mut statement = db.prepare_cached(sql)?;
+            let mut rows = statement.query((target, probe.as_str(), MOST_POINTS))?;
+            let mut known = Vec::new();
+            while let Some(row) = rows.next()? {
+                let facts = unpack(row.get_ref(1)?.as_blob().unwrap_or_default())?;
+                known.push((time(row.get(0)?), stable_facts(facts)));
+            }
+            Ok(known)
+        })
+    }
+
     /// Every exception in the ledger, expired ones too, and whether it was made by hand (`true`)
     /// or stands in the config.
     pub fn exceptions(&self) -> Result<Vec<(Exception, bool)>, LedgerError> {
@@ -315,28 +338,34 @@ fn sample(row: &Row<'_>) -> Result<SampleRow, LedgerError> {
 
 /// The whole measurements if they are kept, else the stable ones; none after a redaction.
 fn measurements(row: &Row<'_>) -> Result<Measurements, LedgerError> {
-    let unpack = |packed: &[u8]| -> Result<Value, LedgerError> {
-        serde_json::from_slice(&bytes::inflate(packed)?)
-            .map_err(|error| LedgerError::Event(error.to_string()))
-    };
     let value = match (row.get_ref(14)?.as_blob_or_null(), row.get_ref(13)?.as_blob_or_null()) {
         (Ok(Some(whole)), _) => unpack(whole)?,
-        (_, Ok(Some(stable))) => {
-            let mut stable = unpack(stable)?;
-            let unknown = stable["unknown"].take();
-            let mut facts = stable["facts"].take();
-            if unknown.as_object().is_some_and(|unknown| !unknown.is_empty()) {
-                facts["unknown"] = unknown;
-            }
-            facts
-        }
+        (_, Ok(Some(stable))) => stable_facts(unpack(stable)?),
         _ => Value::Object(serde_json::Map::new()),
     };
     serde_json::from_value(value).map_err(|error| LedgerError::Event(error.to_string()))
 }
 
+fn unpack(packed: &[u8]) -> Result<Value, LedgerError> {
+    serde_json::from_slice(&bytes::inflate(packed)?)
+        .map_err(|error| LedgerError::Event(error.to_string()))
+}
+
+/// The stable measurements as a sample writes them.
+fn stable_facts(mut stable: Value) -> Value {
+    let unknown = stable["unknown"].take();
+    let mut facts = stable["facts"].take();
+    if unknown.as_object().is_some_and(|unknown| !unknown.is_empty()) {
+        facts["unknown"] = unknown;
+    }
+    facts
+}
+
 /// Connections kept at rest.
 const IDLE: usize = 4;
+
+/// The most points of one target that are read at once.
+const MOST_POINTS: i64 = 64;
 
 /// The most rows of one answer.
 const MOST: usize = 10_000;

@@ -4,6 +4,7 @@
 pub mod dial;
 pub mod dns;
 pub mod http;
+mod memo;
 pub mod ports;
 pub mod tls;
 mod trust;
@@ -14,8 +15,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::sample::{Cause, Outcome, Reason, Unknown};
-use crate::target::{Point, ProbeKind};
+use crate::sample::{Cause, Measurements, Outcome, Reason, Unknown};
+use crate::target::{Point, ProbeKind, Target};
 
 /// What a probe is handed.
 #[derive(Clone, Debug)]
@@ -113,6 +114,33 @@ pub struct Memory {
 impl Memory {
     /// The most a probe may remember of a point.
     pub const MAX: usize = 64 * 1024;
+}
+
+/// What the latest sample of another kind showed of the same target.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// When it was taken.
+    pub taken_at: DateTime<Utc>,
+    /// Its measurements as JSON.
+    pub facts: serde_json::Value,
+}
+
+/// The kind whose latest samples a sample of this kind is held against, if any.
+pub fn joins(probe: ProbeKind) -> Option<ProbeKind> {
+    (probe == ProbeKind::Dns).then_some(ProbeKind::Tls)
+}
+
+/// Adds to a sample what it comes to beside the latest samples of the kind that it [`joins`].
+pub fn join(
+    target: &Target,
+    probe: ProbeKind,
+    facts: &mut Measurements,
+    known: &[Known],
+    now: DateTime<Utc>,
+) {
+    if let (ProbeKind::Dns, Some(host)) = (probe, target.endpoint.host.name()) {
+        dns::join(facts, host, known, now);
+    }
 }
 
 /// Runs the job's probe: the one table of probes.

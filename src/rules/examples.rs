@@ -188,6 +188,12 @@ dns-spf-errors | {"mail": {"spf": {"errors": ["multiple_records"]}}} | {"mail": 
 dns-dmarc-errors | {"mail": {"dmarc": {"errors": []}}} | {"mail": {"dmarc": {"errors": ["syntax"]}}} | syntax
 dns-dkim-key | {"mail": {"dkim": {"s1": {"key_bits": 2048}}}} | {"mail": {"dkim": {"s1": {"key_bits": 1024}}}} | s1
 dns-mx | {"mail": {"mx": {"mx.a.test": {"preference": 1, "problem": "none"}}}} | {"mail": {"mx": {"mx.a.test": {"preference": 1, "problem": "nxdomain"}}}} | mx.a.test
+dns-mta-sts-policy | {"mail": {"mta_sts": {"policy": {"errors": []}}}} | {"mail": {"mta_sts": {"policy": {"errors": ["certificate"]}}}} | certificate
+dns-mta-sts-mx | {"mail": {"mta_sts": {"policy": {"unmatched": []}}}} | {"mail": {"mta_sts": {"policy": {"unmatched": ["mx.a.test"]}}}} | mx.a.test
+dns-mta-sts-mode | {"mail": {"mta_sts": {"policy": {"mode": "enforce"}}}} | {"mail": {"mta_sts": {"policy": {"mode": "testing"}}}} |
+dns-mta-sts-max-age | {"mail": {"mta_sts": {"policy": {"max_age": 604800}}}} | {"mail": {"mta_sts": {"policy": {"max_age": 86400}}}} |
+dns-registration-expiry | {"registration": {"expires": "@60d"}} | {"registration": {"expires": "@9d"}} |
+dns-registration-status | {"registration": {"status": ["active"]}} | {"registration": {"status": ["client hold"]}} | client hold
 dns-mta-sts-missing | {"mail": {"mta_sts": {"records": 1}}} | {"mail": {"mta_sts": {"records": 0}}} |
 dns-tls-rpt-missing | {"mail": {"tls_rpt": {"records": 1}}} | {"mail": {"tls_rpt": {"records": 0}}} |
 dns-dangling | {"dangling": {"a.test": {"type": "CNAME", "target": "b.test", "risk": "unproven"}}} | {"dangling": {"a.test": {"type": "CNAME", "target": "b.test", "risk": "takeover"}}} | a.test
@@ -196,6 +202,8 @@ dns-edns | {"servers": {"192.0.2.53": {"edns": true}}} | {"servers": {"192.0.2.5
 dns-keeps-case | {"servers": {"192.0.2.53": {"keeps_case": true}}} | {"servers": {"192.0.2.53": {"keeps_case": false}}} | 192.0.2.53
 dns-latency | {"servers": {"192.0.2.53": {"latency_seconds": 0.1}}} | {"servers": {"192.0.2.53": {"latency_seconds": 1.9}}} | 192.0.2.53
 dns-version | {"servers": {"192.0.2.53": {"version": ""}}} | {"servers": {"192.0.2.53": {"version": "9.18.1"}}} | 192.0.2.53
+dns-caa-issuer | {"caa": {"issuance": {"Let's Encrypt": {"permitted": true}}}} | {"caa": {"issuance": {"DigiCert Inc": {"permitted": false}}}} | DigiCert Inc
+dns-tlsa | {"tlsa": {"_443._tcp.a.test": {"records": [], "matches": true}}} | {"tlsa": {"_443._tcp.a.test": {"records": [], "matches": false}}} | _443._tcp.a.test
 dns-caa | {"caa": {"present": true}} | {"caa": {"present": false}} |
 dns-spf-missing | {"mail": {"spf": {"records": 1}}} | {"mail": {"spf": {"records": 0}}} |
 dns-spf-duplicate | {"mail": {"spf": {"records": 1}}} | {"mail": {"spf": {"records": 2}}} |

@@ -19,7 +19,7 @@ pub use pace::Pacing;
 pub use roster::Roster;
 pub use run::{DRAIN, Order, Page, Remembered, Sampler, Sink, Take};
 pub use spending::Spending;
-pub use take::{Ask, Judged, Taker};
+pub use take::{Ask, Beside, Judged, Taker};
 
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,9 @@ use super::Spending;
 use super::doubt;
 use super::meter::Metered;
 use crate::probe::dial::{Dialer, Outside, Traffic};
-use crate::probe::{self, Job, Memory, Observation};
+use crate::probe::{self, Job, Known, Memory, Observation};
 use crate::rules::{Selection, sample_verdict};
-use crate::sample::{Cause, Judgement, Outcome, Reason, Sample, Unknown, Verdict};
+use crate::sample::{Cause, Judgement, Measurements, Outcome, Reason, Sample, Unknown, Verdict};
 use crate::schedule::{Clock, Seed};
 use crate::target::{Point, ProbeKind};
 use crate::telemetry::Metrics;
@@ -31,6 +31,12 @@ pub struct Judged {
     pub memory: Option<Memory>,
 }
 
+/// What is known of a target's points from before.
+pub trait Beside: Send + Sync {
+    /// The latest sample of this kind of each of the target's points, as far as they are known.
+    fn latest(&self, target: &str, probe: ProbeKind) -> Vec<Known>;
+}
+
 /// Takes samples. Cheap to clone.
 #[derive(Clone)]
 pub struct Taker {
@@ -46,6 +52,8 @@ pub struct Taker {
     pub metrics: Arc<Metrics>,
     /// Where samples are paid for.
     pub spending: Arc<Spending>,
+    /// What is known of a target's other points; without it nothing is joined.
+    pub beside: Option<Arc<dyn Beside>>,
     /// Whether the wall clock is in doubt: then whatever hangs on the date is unknown.
     pub clock_doubted: Arc<AtomicBool>,
 }
@@ -114,6 +122,7 @@ impl Taker {
                 }
                 if let (true, Outcome::Measured(facts)) = (own, &mut sample.outcome) {
                     facts.set("cost", cost(&traffic, spent));
+                    self.join(point, facts, taken_at);
                 }
                 let judgements = match (own, in_doubt) {
                     (true, false) => selection.evaluate(&sample),
@@ -124,6 +133,13 @@ impl Taker {
                 self.judged(sample, judgements, kept)
             })
             .collect()
+    }
+
+    /// Holds a sample against what is known of the target by another kind.
+    fn join(&self, point: &Point, facts: &mut Measurements, now: DateTime<Utc>) {
+        let (Some(beside), Some(other)) = (&self.beside, probe::joins(point.probe)) else { return };
+        let known = beside.latest(&point.target.name, other);
+        probe::join(&point.target, point.probe, facts, &known, now);
     }
 
     /// What a run cost: bytes both ways, and processor time.

@@ -6,10 +6,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::NaiveDate;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use super::{Credentials, Endpoint, Host, Pins, PortSet};
+use super::{AsnTable, Credentials, Endpoint, Host, Pins, PortSet, RdapBootstrap};
 
 /// How a target is sampled, beyond where it is. Files are read at load, so that a mistake in one is
 /// found by `config check` and a probe touches no file system.
@@ -17,6 +18,8 @@ use super::{Credentials, Endpoint, Host, Pins, PortSet};
 pub struct Settings {
     /// Sample only these addresses of the name.
     pub addresses: Vec<IpAddr>,
+    /// Which autonomous system originates which addresses.
+    pub asn: Option<Arc<AsnTable>>,
     /// PEM anchors beside the trust store.
     pub ca_file: Option<TextFile>,
     /// Networks of content delivery, one a line: there only pinned and own ports are asked.
@@ -44,6 +47,10 @@ pub struct Settings {
     pub ports: Option<PortSet>,
     /// Connections or queries begun a second to one address.
     pub rate: Option<f64>,
+    /// Registries that may be asked when the registration of the target's domain ends.
+    pub rdap: Option<Arc<RdapBootstrap>>,
+    /// The day on which the registration of the target's domain ends, where a person says so.
+    pub registration_expires: Option<NaiveDate>,
     /// Root servers in named.root form.
     pub root_hints: Option<TextFile>,
     /// The SNI, and the name that certificates are matched with.
@@ -71,6 +78,15 @@ impl Settings {
         let text = self.cdn_ranges.as_ref().map_or("", |file| &file.text);
         let mut networks = text.lines().filter_map(|line| network(line).and_then(Result::ok));
         networks.any(|network| network.contains(&address))
+    }
+
+    /// What is wrong where a pin is by autonomous system and no file tells of any.
+    pub fn lacks_asn_file(&self) -> Option<String> {
+        let (name, kind) = self.pins.by_asn().filter(|_| self.asn.is_none())?;
+        Some(format!(
+            "pin {name} {}: asn needs `asn_file`, which says who has which networks",
+            kind.as_str()
+        ))
     }
 
     /// The lines of `cdn_ranges` that are no network.

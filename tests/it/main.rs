@@ -21,6 +21,8 @@ mod daemon;
 mod demo;
 /// Lists of targets in files and over HTTP; what is out of scope.
 mod discovery;
+/// Names: their servers, and what they say of certificates and mail.
+mod dns;
 /// Services of Debian's packages as the ports probe sees them.
 mod exposed;
 /// Full disks, receivers that are down, windows, restarts, secrets.

@@ -51,6 +51,9 @@ impl Asked {
             if !args.profile.is_empty() {
                 target.profile.clone_from(&args.profile);
             }
+            if let Some(lacking) = target.target.settings.lacks_asn_file() {
+                anyhow::bail!("{lacking}");
+            }
             let selection = selections.of(&target)?;
             targets.push(Wanted { config: target, selection });
         }
@@ -75,9 +78,10 @@ impl Asked {
 
 /// No file: the scope is the targets, and the switches say everything.
 fn by_switches(args: &Args, switches: &Settings) -> (Config, Vec<TargetConfig>) {
+    let pins = switches.pins.seen_from(HERE);
     let ad_hoc = AdHoc {
         allow_networks: args.switches.allow_network.clone(),
-        settings: switches.clone(),
+        settings: Settings { pins, ..switches.clone() },
         ..AdHoc::default()
     };
     let config = ad_hoc.config(&args.endpoints());
@@ -110,6 +114,8 @@ fn by_file(
         "{} has no static targets; name one on the command line",
         file.display()
     );
+    let pins = switches.pins.seen_from(&config.vantage);
+    let switches = &Settings { pins, ..switches.clone() };
     for target in &mut targets {
         let settings = Arc::new(over(switches, &target.target.settings));
         target.target = Arc::new(Target { settings, ..(*target.target).clone() });
@@ -155,3 +161,6 @@ impl Selections<'_> {
         Ok(made)
     }
 }
+
+/// The vantage of a run without a config.
+const HERE: &str = "local";

@@ -16,7 +16,9 @@ use crate::cli::screen;
 use crate::daemon::{self, Bounds};
 use crate::inventory::{Resolver, fixed_addresses, points};
 use crate::probe::dial::{Admission, Outside, Pace, Permit, Resolve};
-use crate::sample::{Cause, Unknown};
+use crate::probe::{self, Known, joins};
+use crate::rules::sample_verdict;
+use crate::sample::{Cause, Outcome, Unknown};
 use crate::sampler::{Ask, Judged, Pacing, Taker};
 use crate::schedule::{Buckets, Budget, Rate, SystemClock};
 use crate::target::{Endpoint, Host, Point, ProbeKind};
@@ -54,6 +56,8 @@ impl<'a> Round<'a> {
             seed: daemon::random_seed()?,
             vantage: Arc::clone(&asked.config.vantage),
             metrics: Arc::new(Metrics::new()?),
+            // Whoever takes all at once joins them when all are there.
+            beside: None,
             clock_doubted: Arc::default(),
         };
         Ok(Self { asked, often, bounds, taker, begun })
@@ -71,12 +75,49 @@ impl<'a> Round<'a> {
             .map(|job| self.repeatedly(job, &progress))
             .buffered(widest * ProbeKind::ALL.len());
         let taken = taken.concat();
-        let judged = tokio::select! {
+        let mut judged = tokio::select! {
             judged = taken => judged,
             () = progress.watch(&self.begun) => Vec::new(),
         };
         progress.end();
+        self.join(&mut judged);
         judged
+    }
+
+    /// Holds samples against those of another kind of the same target, and judges them anew.
+    fn join(&self, judged: &mut [Judged]) {
+        let known: Vec<(Arc<str>, ProbeKind, Known)> = judged
+            .iter()
+            .filter_map(|one| match &one.sample.outcome {
+                Outcome::Unknown(_) => None,
+                Outcome::Measured(facts) => Some((&one.sample, facts)),
+            })
+            .filter(|(sample, _)| {
+                ProbeKind::ALL.into_iter().any(|of| joins(of) == Some(sample.probe))
+            })
+            .map(|(sample, facts)| {
+                let facts = serde_json::to_value(facts).unwrap_or_default();
+                let known = Known { taken_at: sample.taken_at, facts };
+                (Arc::clone(&sample.target), sample.probe, known)
+            })
+            .collect();
+        for one in judged.iter_mut() {
+            let sample = &mut one.sample;
+            let named = |wanted: &&Wanted| wanted.config.target.name == sample.target;
+            let (Some(other), Some(wanted)) =
+                (joins(sample.probe), self.asked.targets.iter().find(named))
+            else {
+                continue;
+            };
+            let Outcome::Measured(facts) = &mut sample.outcome else { continue };
+            let beside =
+                known.iter().filter(|(target, kind, _)| *kind == other && *target == sample.target);
+            let beside: Vec<Known> = beside.map(|(.., known)| known.clone()).collect();
+            let target = &wanted.config.target;
+            probe::join(target, sample.probe, facts, &beside, sample.taken_at);
+            one.judgements = wanted.selection.evaluate(&one.sample);
+            one.verdict = sample_verdict(&one.judgements);
+        }
     }
 
     /// Contacts that all samples are expected to begin.

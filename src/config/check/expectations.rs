@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::config::at::At;
 use crate::config::context::Context;
@@ -23,8 +24,24 @@ pub(super) fn pins(context: &mut Context<'_>, keys: &Keys) -> Option<Pins> {
         let Some((path, pins)) = source(context, at) else { continue };
         joined.add(context, &at.span, &path, pins);
     }
-    let has_sources = keys.pins.is_some() || keys.expect.is_some();
-    has_sources.then(|| joined.pins())
+    let first = keys.pins.as_ref().map(|at| &at.span);
+    let first = first.or_else(|| keys.expect.as_ref().map(|list| &list.span))?;
+    Some(seen_here(context, first, &joined.pins()))
+}
+
+/// What the pins come to at this vantage, with a remark where that is nothing: a name may be wrong.
+fn seen_here(context: &mut Context<'_>, span: &Range<usize>, pins: &Pins) -> Pins {
+    let vantage = Arc::clone(&context.vantage);
+    let mut elsewhere = pins.elsewhere(&vantage);
+    if let Some((name, kind)) = elsewhere.next() {
+        let more = match elsewhere.count() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let kind = kind.as_str();
+        context.note(span, format!("pin {name} {kind}{more}: nothing for the vantage `{vantage}`"));
+    }
+    pins.seen_from(&vantage)
 }
 
 /// One file's pins. One that cannot be read any more keeps what it last said, where somebody

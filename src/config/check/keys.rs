@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use serde_json::Value;
 
 use super::Known;
@@ -118,6 +119,8 @@ fn switches(context: &mut Context<'_>, keys: &Keys, checked: &mut Overrides) {
     checked.ports = keys.ports.as_ref().and_then(|list| ports(context, list));
     checked.rate = keys.rate.as_ref().and_then(|at| context.parse(at)).map(Rate::hertz);
     checked.timeout = keys.timeout.as_ref().and_then(|at| context.duration(at));
+    checked.registration_expires =
+        keys.registration_expires.as_ref().and_then(|at| day(context, at));
     checked.intrusive = keys.intrusive.as_ref().map(|at| at.value);
     let positive = |context: &mut Context<'_>, at: &Option<At<u16>>, name: &str| {
         let at = at.as_ref()?;
@@ -130,6 +133,11 @@ fn switches(context: &mut Context<'_>, keys: &Keys, checked: &mut Overrides) {
     checked.concurrency = positive(context, &keys.concurrency, "concurrency").map(usize::from);
     checked.max_addresses =
         positive(context, &keys.max_addresses, "max_addresses").map(usize::from);
+}
+
+fn day(context: &mut Context<'_>, at: &At<String>) -> Option<NaiveDate> {
+    let day = at.value.parse::<NaiveDate>();
+    context.read(&at.span, day.map_err(|_| format!("`{}` is no day, write 2027-01-31", at.value)))
 }
 
 fn files(context: &mut Context<'_>, keys: &Keys, checked: &mut Overrides) {
@@ -147,6 +155,8 @@ fn files(context: &mut Context<'_>, keys: &Keys, checked: &mut Overrides) {
         let (line, path) = (line.chars().take(80).collect::<String>(), file.path.display());
         context.error(&at.span, format!("{path}: `{line}` is no network"));
     }
+    checked.rdap = keys.rdap_bootstrap.as_ref().and_then(|at| context.rdap_bootstrap(at));
+    checked.asn = keys.asn_file.as_ref().and_then(|at| context.asn_table(at));
     if let (Some(at), Some(file)) = (&keys.ca_file, &checked.ca_file)
         && !file.text.contains("-----BEGIN CERTIFICATE-----")
     {

@@ -29,6 +29,7 @@ use crate::schedule::Plan;
 
 /// Checks the file. The config is only good if the context has no errors.
 pub(super) fn check(context: &mut Context<'_>, file: File, path: &std::path::Path) -> Config {
+    context.vantage = blocks::vantage(context, file.vantage.as_ref());
     let (known, rules) = Known::of(context, &file.rules);
     let plans::Plans { plans, places } = plans::check(context, &file.plans);
     let (resolvers, families) = (resolvers(context, &file), families(context, &file));
@@ -75,7 +76,7 @@ pub(super) fn check(context: &mut Context<'_>, file: File, path: &std::path::Pat
         data: blocks::data(context, &file.data),
         resolvers,
         families,
-        vantage: blocks::vantage(context, file.vantage.as_ref()),
+        vantage: Arc::clone(&context.vantage),
         contact,
         notes: crate::config::Diagnostics::new(path, ""),
         plans,

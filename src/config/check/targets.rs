@@ -62,6 +62,7 @@ pub(super) fn check(
         for endpoint in endpoints {
             sensible(context, &at, &endpoint, &own);
             let config = own.clone().for_endpoint(defaults, &endpoint).target(endpoint, plans);
+            without_numbers(context, &at.span, &config.target.settings);
             if is_network && config.probes != [ProbeKind::Ports] {
                 let help = Some("say `probes: [ports]`, or name its hosts".to_owned());
                 context.error_with(&at.span, "a network is a target of ports alone", help);
@@ -117,6 +118,25 @@ impl Common {
         }
         config
     }
+}
+
+/// Pins by autonomous system that no file says anything of.
+fn without_numbers(context: &mut Context<'_>, span: &Range<usize>, settings: &Settings) {
+    if let Some(lacking) = settings.lacks_asn_file() {
+        context.error(span, lacking);
+    }
+}
+
+/// The same of what a source will find.
+fn found_without_numbers(
+    context: &mut Context<'_>,
+    span: &Range<usize>,
+    defaults: &Overrides,
+    source: &Overrides,
+) {
+    let pins = source.pins.as_ref().or(defaults.pins.as_ref()).cloned().unwrap_or_default();
+    let asn = source.asn.as_ref().or(defaults.asn.as_ref()).cloned();
+    without_numbers(context, span, &Settings { pins, asn, ..Settings::default() });
 }
 
 /// Probes that were asked for by name and can only come to nothing.
@@ -239,12 +259,16 @@ pub(super) fn discovery(
     let mut sources = Vec::new();
     for (index, at) in block.file_sd.into_iter().enumerate() {
         let spec = file_source(context, &at);
+        let span = at.span.clone();
         let overrides = keys::check(context, &at.value.into_keys(), plans, known);
+        found_without_numbers(context, &span, shelf.defaults, &overrides);
         sources.push(SourceConfig { spec, index, overrides });
     }
     for (index, at) in block.http_sd.into_iter().enumerate() {
         let spec = http_source(context, &at.value);
+        let span = at.span.clone();
         let overrides = keys::check(context, &at.value.into_keys(), plans, known);
+        found_without_numbers(context, &span, shelf.defaults, &overrides);
         sources.extend(spec.map(|spec| SourceConfig { spec, index, overrides }));
     }
     sources

@@ -78,6 +78,18 @@ macro_rules! with_target_keys {
             /// ports.
             #[serde(default)]
             pub(crate) cdn_ranges: Option<At<String>>,
+            /// Networks and the autonomous systems that originate them, for pins by `asn`: lines of
+            /// NETWORK NUMBER or FIRST LAST NUMBER.
+            #[serde(default)]
+            pub(crate) asn_file: Option<At<String>>,
+            /// IANA's bootstrap file of RDAP (dns.json): with it registries are asked, once a day, when
+            /// registrations end.
+            #[serde(default)]
+            pub(crate) rdap_bootstrap: Option<At<String>>,
+            /// The day on which the registration of the target's domain ends, for registries that do
+            /// not say.
+            #[serde(default)]
+            pub(crate) registration_expires: Option<At<String>>,
             /// Files of pins, or a list of them; where two differ the first stands.
             #[serde(default)]
             pub(crate) expect: Option<Many>,
@@ -128,6 +140,9 @@ macro_rules! with_target_keys {
                     hosts_file: self.hosts_file,
                     hsts_preload_list: self.hsts_preload_list,
                     cdn_ranges: self.cdn_ranges,
+                    asn_file: self.asn_file,
+                    rdap_bootstrap: self.rdap_bootstrap,
+                    registration_expires: self.registration_expires,
                     expect: self.expect,
                     ports: self.ports,
                     rate: self.rate,

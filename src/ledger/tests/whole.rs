@@ -64,6 +64,28 @@ async fn samples_read_back_latest_first_as_the_contract_writes_them() {
 }
 
 #[tokio::test]
+async fn the_last_known_facts_outlive_an_unknown_sample_but_not_their_point() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let ledger = open(options(dir.path()));
+    let known = |target: &str| ledger.last_known(target, ProbeKind::Tls).expect("facts");
+    assert!(known(TARGET).is_empty());
+    ledger.record(unknown(0)).await.expect("a receipt");
+    assert!(known(TARGET).is_empty(), "nothing was measured yet");
+    ledger.record(sample(60, &["TLSv1.0"])).await.expect("a receipt");
+    ledger.record(sample(120, &["TLSv1.3"])).await.expect("a receipt");
+    ledger.record(unknown(180)).await.expect("a receipt");
+    let facts = known(TARGET);
+    assert_eq!(facts.len(), 1);
+    assert_eq!(facts[0].0.timestamp(), at(120).timestamp());
+    assert_eq!(facts[0].1["versions"], json!(["TLSv1.3"]));
+    assert!(ledger.last_known(TARGET, ProbeKind::Dns).expect("facts").is_empty());
+    let points = vec![key(TARGET)];
+    let gone = Event::PointsWithdrawn { at: at(240), note: "target_removed".into(), points };
+    ledger.append(vec![gone]).await.expect("withdrawn");
+    assert!(known(TARGET).is_empty());
+}
+
+#[tokio::test]
 async fn a_copy_taken_at_any_moment_opens_whole() {
     let dir = tempfile::tempdir().expect("a directory");
     let ledger = open(options(dir.path()));

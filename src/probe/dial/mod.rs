@@ -68,6 +68,9 @@ pub struct Contact<'a> {
 pub enum Purpose {
     /// A query to a server on the delegation path.
     Delegation,
+    /// A text from a host that a standard derives from a name in scope: its MTA-STS policy, its
+    /// registry's entry.
+    Derived,
     /// A query to a recursive server of the config.
     Resolver,
     /// A port that is neither pinned nor the target's own.
@@ -131,6 +134,7 @@ pub struct Dialer {
     outside: Outside,
     settings: Arc<Settings>,
     probe: ProbeKind,
+    purpose: Purpose,
     deadline: Instant,
     read_timeout: Duration,
     read_limit: usize,
@@ -150,6 +154,7 @@ impl Dialer {
             outside,
             settings,
             probe,
+            purpose: Purpose::Target,
             deadline: Instant::now() + budget,
             read_timeout: (budget / 5).min(Duration::from_secs(5)),
             read_limit: READ_LIMIT,
@@ -162,6 +167,13 @@ impl Dialer {
     #[must_use]
     pub fn with_read_limit(mut self, bytes: usize) -> Self {
         self.read_limit = bytes;
+        self
+    }
+
+    /// The same way out whose [`Dialer::connect`] is for another purpose than the target.
+    #[must_use]
+    pub fn with_purpose(mut self, purpose: Purpose) -> Self {
+        self.purpose = purpose;
         self
     }
 
@@ -221,7 +233,7 @@ impl Dialer {
     ) -> Result<Connection, DialError> {
         let to =
             self.settings.connect_to(host, port).unwrap_or_else(|| SocketAddr::new(address, port));
-        self.dial(host.name(), to, Purpose::Target, CONNECT_TIMEOUT).await
+        self.dial(host.name(), to, self.purpose, CONNECT_TIMEOUT).await
     }
 
     /// Opens a TCP connection for a purpose, within its own timeout.

@@ -54,9 +54,17 @@ pub(super) fn sound(name: &'static str) -> Zone {
     Zone { name, records: "", signed: Some(""), ds: GivenDs::Of("-2"), spoilt: None, second: None }
 }
 
-impl BindLab {
-    /// Signs and serves. Signatures hold from 2026-09-01 to 2026-10-01 where a zone says nothing.
-    pub(super) async fn start(zones: &[Zone]) -> Self {
+/// Root, `test` and the zones, signed, as files `NAME.signed` of a folder.
+pub(super) struct Signed {
+    /// The folder.
+    pub(super) dir: TempDir,
+    /// The root's key, in presentation form.
+    pub(super) anchor: String,
+}
+
+impl Signed {
+    /// Signs. Signatures hold from 2026-09-01 to 2026-10-01 where a zone says nothing.
+    pub(super) fn of(zones: &[Zone]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path();
         let mut delegations = String::new();
@@ -73,9 +81,17 @@ impl BindLab {
         keys(path, ".");
         sign(path, ".", &root, "", "root");
         let anchor = std::fs::read_to_string(key_file(path, ".", "257")).expect("a key");
+        Self { dir, anchor }
+    }
+}
+
+impl BindLab {
+    /// Signs and serves.
+    pub(super) async fn start(zones: &[Zone]) -> Self {
+        let Signed { dir, anchor } = Signed::of(zones);
         for port in crate::testing::ports() {
-            let first = Named::start(path, "127.0.0.1", port, zones).await;
-            let second = Named::start(path, "::1", port, zones).await;
+            let first = Named::start(dir.path(), "127.0.0.1", port, zones).await;
+            let second = Named::start(dir.path(), "::1", port, zones).await;
             if let (Some(first), Some(second)) = (first, second) {
                 let servers = [first, second];
                 return Self { port, anchor, hints: HINTS, _servers: servers, _dir: dir };
@@ -233,4 +249,5 @@ impl Named {
     }
 }
 
-const HINTS: &str = ". 60 NS a.root.\na.root. 60 A 127.0.0.1\n";
+/// The root in named.root form.
+pub(super) const HINTS: &str = ". 60 NS a.root.\na.root. 60 A 127.0.0.1\n";

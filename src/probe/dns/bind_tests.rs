@@ -15,7 +15,7 @@ fn asked(lab: &BindLab) -> Asked {
     asked
 }
 
-fn zones() -> Vec<Zone> {
+pub(super) fn zones() -> Vec<Zone> {
     let expired = Some("-s 20260801000000 -e 20260910030405");
     vec![
         Zone { records: "www A 192.0.2.2\n* TXT any\n", ..sound("good.test") },

@@ -1,7 +1,7 @@
 //! Names that say who may have what below them: suffixes where registries sell, and services that
-//! give names to customers. `probes/dns-names.yaml` holds them.
+//! give names to customers; and what issuers are called in CAA records. `probes/dns-names.yaml` holds them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use hickory_proto::rr::Name;
@@ -14,6 +14,7 @@ use super::text;
 pub(super) struct Catalogue {
     suffixes: BTreeSet<Name>,
     services: BTreeSet<Name>,
+    issuers: BTreeMap<String, Vec<String>>,
 }
 
 impl Catalogue {
@@ -28,10 +29,12 @@ impl Catalogue {
         struct Lists {
             suffixes: Vec<String>,
             services: Vec<String>,
+            issuers: BTreeMap<String, Vec<String>>,
         }
         let Ok(lists) = serde_saphyr::from_str::<Lists>(yaml) else { return Self::default() };
         let names = |list: Vec<String>| list.iter().filter_map(|name| text::name(name)).collect();
-        Self { suffixes: names(lists.suffixes), services: names(lists.services) }
+        let (suffixes, services) = (names(lists.suffixes), names(lists.services));
+        Self { suffixes, services, issuers: lists.issuers }
     }
 
     /// The name that one would have to buy to own this one: a suffix and one label more.
@@ -48,6 +51,12 @@ impl Catalogue {
     pub(super) fn is_service(&self, name: &Name) -> bool {
         let labels = name.iter().count();
         (1..labels).any(|depth| self.services.contains(&name.trim_to(depth)))
+    }
+
+    /// The names by which CAA records permit an issuer, by the organisation in its certificates; none
+    /// where nobody knows them.
+    pub(super) fn issuer(&self, organisation: &str) -> &[String] {
+        self.issuers.get(organisation).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -68,6 +77,14 @@ mod tests {
         assert_eq!(registrable("co.uk"), None);
         assert_eq!(registrable("com"), None);
         assert_eq!(registrable("x.unheard-of").as_deref(), Some("x.unheard-of"));
+    }
+
+    #[test]
+    fn an_issuer_is_known_by_its_names_in_caa_records() {
+        let known = |organisation: &str| Catalogue::builtin().issuer(organisation);
+        assert_eq!(known("Let's Encrypt"), ["letsencrypt.org"]);
+        assert!(known("DigiCert Inc").contains(&"digicert.com".to_owned()));
+        assert!(known("Nobody").is_empty());
     }
 
     #[test]

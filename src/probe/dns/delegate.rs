@@ -27,7 +27,8 @@ pub(super) struct Cut {
     pub(super) name: Name,
     /// The NS set met, each with the glue that came with it.
     pub(super) ns: BTreeMap<Name, BTreeSet<IpAddr>>,
-    /// Whether the set is the parent's word. Where one server holds both zones it is the child's.
+    /// Whether the set came by a referral. Where every server of the parent holds the zone itself they
+    /// answer in its place, and nobody is ever led by what the parent's own data say.
     pub(super) from_parent: bool,
     /// Who said so; they are asked for what only the parent knows.
     parents: Vec<Server>,
@@ -187,7 +188,7 @@ impl<'a> Walk<'a> {
         let servers = self.hosts(zone, trail).await;
         let question = Question::of(step, RecordType::NS);
         let mut tries = Tries::default();
-        let mut childs_word = None;
+        let mut childs_word: Option<Cut> = None;
         for (at, server) in servers.iter().enumerate() {
             if tries.are_up() || childs_word.is_some() && at >= MAX_PARENTS {
                 break;
@@ -202,7 +203,14 @@ impl<'a> Walk<'a> {
                         if from_parent {
                             return Ok(Some(cut));
                         }
-                        childs_word.get_or_insert(cut);
+                        match &mut childs_word {
+                            None => childs_word = Some(cut),
+                            Some(word) => {
+                                for (name, glue) in cut.ns {
+                                    word.ns.entry(name).or_default().extend(glue);
+                                }
+                            }
+                        }
                     }
                     Step::Same if childs_word.is_some() => {}
                     Step::Same => return Ok(None),
@@ -434,7 +442,7 @@ impl Tries {
 const MAX_STEPS: u32 = 400;
 
 /// Servers of a zone asked for what the parent says of a cut.
-const MAX_PARENTS: usize = 3;
+const MAX_PARENTS: usize = 6;
 
 /// Name servers of one zone that are looked at.
 pub(super) const MAX_NS: usize = 16;

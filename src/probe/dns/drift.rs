@@ -2,19 +2,18 @@
 //! against sets; errors never compare.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use chrono::NaiveDate;
-use hickory_proto::rr::RecordType;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer, Seen};
 use super::facts::BY_SUBNET;
-use super::memory::{self, Baseline};
-use super::{rdata, text};
-use crate::sample::Unknown;
-use crate::target::{Expectation, Pins};
+use super::hold::{Departure, Set};
+use super::memory::Baseline;
+use super::text;
+use crate::sample::{Reason, Unknown};
+use crate::target::{AsnTable, Expectation, Pins};
 
 /// Name → type → server → what it gave, with the TTL.
 pub(super) type Records = BTreeMap<String, BTreeMap<String, BTreeMap<String, Told>>>;
@@ -37,20 +36,22 @@ pub(super) struct Drift {
     pub(super) unknown: BTreeMap<String, Unknown>,
 }
 
-/// One way in which a set departs from what is expected.
-#[derive(Clone, Debug, PartialEq)]
-struct Departure {
-    kind: &'static str,
-    expected: Value,
+/// What is expected.
+#[derive(Clone, Copy)]
+pub(super) struct Expected<'a> {
+    /// What was pinned.
+    pub(super) pins: &'a Pins,
+    /// Whose networks are whose.
+    pub(super) asn: Option<&'a AsnTable>,
+    /// What was learnt.
+    pub(super) baseline: &'a Baseline,
+    /// A pin may hold up to a day.
+    pub(super) today: NaiveDate,
 }
 
 /// Holds every record against its pin, or against the baseline where none holds today.
-pub(super) fn judge(
-    records: &Records,
-    pins: &Pins,
-    baseline: &Baseline,
-    today: NaiveDate,
-) -> Drift {
+pub(super) fn judge(records: &Records, expected: Expected<'_>) -> Drift {
+    let Expected { pins, asn, baseline, today } = expected;
     let mut drift = Drift::default();
     for (name, types) in records {
         for (kind, servers) in types {
@@ -59,6 +60,10 @@ pub(super) fn judge(
             let learnt = baseline.frozen(&key);
             if pin.is_none() && learnt.is_none() {
                 continue;
+            }
+            if asn.is_none() && pin.is_some_and(|pin| pin.asn.is_some()) {
+                let why = Unknown::new(Reason::NotObserved, "no asn_file says whose networks");
+                drift.unknown.insert(key.clone(), why);
             }
             for (server, told) in servers {
                 let values = match &told.seen {
@@ -72,48 +77,55 @@ pub(super) fn judge(
                     }
                     Ok(answer) => answer.values().unwrap_or_default(),
                 };
+                let alias = alias_at(types, server);
+                let set = Set { kind, values: &values, ttl: told.ttl, alias: alias.as_ref() };
                 let departure = match (pin, learnt) {
-                    (Some(pin), _) => {
-                        let alias = alias_at(types, server);
-                        of_server(pin, server)
-                            .and_then(|pin| held(pin, kind, &values, told.ttl, alias.as_ref()))
-                    }
-                    (None, Some(learnt)) => {
-                        let values = memory::shortened(values);
-                        let steady = learnt.steady().cloned().collect();
-                        let known: BTreeSet<String> = learnt.values.keys().cloned().collect();
-                        departs(&steady, &known, &values)
-                            .map(|kind| Departure { kind, expected: json!(known) })
-                    }
+                    (Some(pin), _) => of_server(pin, server).and_then(|pin| set.held(pin, asn)),
+                    (None, Some(learnt)) => set.as_learnt(learnt),
                     (None, None) => None,
                 };
-                if let Some(Departure { kind: change, expected }) = departure {
-                    let seen = match &told.ttl {
-                        Some(ttl) if expected.is_string() && told_of_ttl(&expected) => {
-                            json!(format!("ttl {ttl}"))
-                        }
-                        _ => told.seen.as_ref().map_or(Value::Null, |answer| json!(answer)),
-                    };
-                    let mut item = json!({
-                        "name": name, "type": kind, "server": server,
-                        "kind": change, "expected": expected, "seen": seen,
-                    });
-                    if let Some(alias) = alias_at(types, server).filter(|alias| !alias.is_empty()) {
-                        // Whoever has the end of the alias made the change.
-                        item["alias"] = json!(alias);
-                    }
-                    let words = pin.map(|pin| [("reason", &pin.reason), ("owner", &pin.owner)]);
-                    for (field, word) in words.into_iter().flatten() {
-                        if let Some(word) = word {
-                            item[field] = json!(word);
-                        }
-                    }
-                    drift.items.push(item);
+                if let Some(departure) = departure {
+                    drift.items.push(item([name, kind, server], told, pin, departure, alias));
                 }
             }
         }
     }
     drift
+}
+
+/// A departure as CONTRACT §dns writes it.
+fn item(
+    [name, kind, server]: [&String; 3],
+    told: &Told,
+    pin: Option<&Expectation>,
+    departure: Departure,
+    alias: Option<BTreeSet<String>>,
+) -> Value {
+    let Departure { kind: change, expected, asn } = departure;
+    let seen = match &told.ttl {
+        Some(ttl) if expected.as_str().is_some_and(|text| text.starts_with("ttl ")) => {
+            json!(format!("ttl {ttl}"))
+        }
+        _ => told.seen.as_ref().map_or(Value::Null, |answer| json!(answer)),
+    };
+    let mut item = json!({
+        "name": name, "type": kind, "server": server,
+        "kind": change, "expected": expected, "seen": seen,
+    });
+    if let Some(asn) = asn {
+        item["asn"] = asn;
+    }
+    if let Some(alias) = alias.filter(|alias| !alias.is_empty()) {
+        // Whoever has the end of the alias made the change.
+        item["alias"] = json!(alias);
+    }
+    let words = pin.map(|pin| [("reason", &pin.reason), ("owner", &pin.owner)]);
+    for (field, word) in words.into_iter().flatten() {
+        if let Some(word) = word {
+            item[field] = json!(word);
+        }
+    }
+    item
 }
 
 /// The pin of a name and type.
@@ -135,109 +147,6 @@ fn of_server<'a>(pin: &'a Expectation, server: &str) -> Option<&'a Expectation> 
     pin.subnets.iter().find(|(written, _)| is_it(written)).map(|(_, pin)| pin)
 }
 
-/// Holds one set against its pin: the first operator that it breaks, then count and TTL.
-fn held(
-    pin: &Expectation,
-    kind: &str,
-    seen: &BTreeSet<String>,
-    ttl: Option<u32>,
-    alias: Option<&BTreeSet<String>>,
-) -> Option<Departure> {
-    let record_type = answer::record_type(kind).unwrap_or(RecordType::ZERO);
-    let normal = |values: &Vec<String>| -> BTreeSet<String> {
-        values.iter().map(|value| rdata::normal(record_type, value)).collect()
-    };
-    let none = BTreeSet::new();
-    let depart = |kind, expected| Some(Departure { kind, expected });
-    if let Some(exact) = pin.exact.as_ref().map(normal)
-        && let Some(kind) = departs(&exact, &exact, seen)
-    {
-        return depart(kind, json!(exact));
-    }
-    if let Some(must) = pin.contains.as_ref().map(normal)
-        && !must.is_subset(seen)
-    {
-        return depart("removed", json!(must));
-    }
-    if let Some(within) = pin.within.as_ref().map(normal)
-        && let Some(kind) = departs(&none, &within, seen).or_else(|| vanished(seen))
-    {
-        return depart(kind, json!(within));
-    }
-    if let Some(prefixes) = &pin.prefix {
-        let outside = seen.iter().any(|value| {
-            !value
-                .parse::<IpAddr>()
-                .is_ok_and(|address| prefixes.iter().any(|net| net.contains(&address)))
-        });
-        if let Some(kind) = outside.then_some("added").or_else(|| vanished(seen)) {
-            return depart(kind, json!(prefixes));
-        }
-    }
-    if let Some(suffixes) = &pin.cname_suffix {
-        let targets = if record_type == RecordType::CNAME { Some(seen) } else { alias };
-        let lies = |target: &String| suffixes.iter().any(|suffix| is_below(target, suffix));
-        let kind = match targets {
-            Some(targets) if targets.is_empty() => Some("removed"),
-            Some(targets) if !targets.iter().all(lies) => Some("changed"),
-            _ => None,
-        };
-        if let Some(kind) = kind {
-            return depart(kind, json!(suffixes));
-        }
-    }
-    match pin.absent {
-        Some(true) if !seen.is_empty() => return depart("added", json!("absent")),
-        Some(false) if seen.is_empty() => return depart("removed", json!("present")),
-        _ => {}
-    }
-    bounds(pin, seen, ttl)
-}
-
-fn bounds(pin: &Expectation, seen: &BTreeSet<String>, ttl: Option<u32>) -> Option<Departure> {
-    let departure = |kind, expected: String| Some(Departure { kind, expected: json!(expected) });
-    let count = u32::try_from(seen.len()).unwrap_or(u32::MAX);
-    match pin.count {
-        Some(wanted) if count < wanted => return departure("removed", format!("count {wanted}")),
-        Some(wanted) if count > wanted => return departure("added", format!("count {wanted}")),
-        _ => {}
-    }
-    let ttl = ttl?;
-    match (pin.ttl_min, pin.ttl_max) {
-        (Some(min), _) if ttl < min => departure("changed", format!("ttl at least {min}")),
-        (_, Some(max)) if ttl > max => departure("changed", format!("ttl at most {max}")),
-        _ => None,
-    }
-}
-
-fn told_of_ttl(expected: &Value) -> bool {
-    expected.as_str().is_some_and(|text| text.starts_with("ttl "))
-}
-
-/// How `seen` departs from sets that must be there and that may be.
-fn departs(
-    must: &BTreeSet<String>,
-    may: &BTreeSet<String>,
-    seen: &BTreeSet<String>,
-) -> Option<&'static str> {
-    match (seen.is_subset(may), must.is_subset(seen)) {
-        (true, true) => None,
-        (false, true) => Some("added"),
-        (true, false) => Some("removed"),
-        (false, false) => Some("changed"),
-    }
-}
-
-/// A pin that names what may be there says that something is.
-fn vanished(seen: &BTreeSet<String>) -> Option<&'static str> {
-    seen.is_empty().then_some("removed")
-}
-
-fn is_below(name: &str, suffix: &str) -> bool {
-    let suffix = suffix.trim_matches('.').to_ascii_lowercase();
-    name == suffix || name.strip_suffix(&suffix).is_some_and(|rest| rest.ends_with('.'))
-}
-
 /// The alias that a server gives for the name, if it was asked for it.
 fn alias_at(
     types: &BTreeMap<String, BTreeMap<String, Told>>,
@@ -250,6 +159,7 @@ fn alias_at(
 mod tests {
     use super::*;
     use crate::probe::dns::answer::Fault;
+    use crate::target::TextFile;
 
     fn set(values: &[&str]) -> Answer {
         Answer::Set(values.iter().map(|v| (*v).to_owned()).collect())
@@ -268,10 +178,14 @@ mod tests {
         NaiveDate::from_ymd_opt(2026, 11, 22).expect("a date")
     }
 
+    fn expected<'a>(pins: &'a Pins, baseline: &'a Baseline) -> Expected<'a> {
+        Expected { pins, asn: None, baseline, today: today() }
+    }
+
     fn against(pin: &str, kind: &str, answer: Answer) -> Drift {
         let pins = format!(r#"{{"WWW.Example.": {{"{kind}": {pin}}}}}"#);
         let pins: Pins = serde_json::from_str(&pins).expect("pins");
-        judge(&records(kind, &[answer]), &pins, &Baseline::default(), today())
+        judge(&records(kind, &[answer]), expected(&pins, &Baseline::default()))
     }
 
     #[test]
@@ -317,6 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn addresses_are_held_to_the_systems_that_originate_them() {
+        let text = "192.0.2.0/24 64500\n198.51.100.0/24 64501\n2001:db8::/32 64500\n";
+        let table = AsnTable::parse(&TextFile { path: "asn".into(), text: text.into() });
+        let table = table.expect("a table");
+        let pins = r#"{"www.example": {"A": {"asn": [64500, "AS64502"]}}}"#;
+        let pins: Pins = serde_json::from_str(pins).expect("pins");
+        let baseline = Baseline::default();
+        let judged = |asn, answer: Answer| {
+            let expected = Expected { asn, ..expected(&pins, &baseline) };
+            judge(&records("A", &[answer]), expected)
+        };
+        assert!(judged(Some(&table), set(&["192.0.2.1", "2001:db8::1"])).items.is_empty());
+        let drift = judged(Some(&table), set(&["192.0.2.1", "198.51.100.1", "203.0.113.1"]));
+        let item = &drift.items[0];
+        assert_eq!((&item["kind"], &item["expected"]), (&json!("added"), &json!([64500, 64502])));
+        assert_eq!(item["asn"], json!({"198.51.100.1": [64501], "203.0.113.1": []}));
+        assert_eq!(judged(Some(&table), Answer::Nxdomain).items[0]["kind"], "removed");
+        let without = judged(None, set(&["198.51.100.1"]));
+        assert!(without.items.is_empty() && without.unknown.contains_key("www.example A"));
+    }
+
+    #[test]
     fn each_network_is_held_to_its_own_part_of_the_pin() {
         let pins = r#"{"www.example": {"A": {"exact": "1.1.1.1", "owner": "web", "reason": "geo",
             "subnets": {"192.0.2.0/24": {"exact": "2.2.2.2"}, "2001:DB8::/32": {"absent": true}}}}}"#;
@@ -329,7 +265,7 @@ mod tests {
         let judged = |servers: &BTreeMap<String, Told>| {
             let types = BTreeMap::from([("A".to_owned(), servers.clone())]);
             let records = BTreeMap::from([("www.example".to_owned(), types)]);
-            judge(&records, &pins, &Baseline::default(), today()).items
+            judge(&records, expected(&pins, &Baseline::default())).items
         };
         assert!(judged(&servers).is_empty());
         servers.insert("127.0.0.1/ecs=2001:db8::/32".to_owned(), told("3.3.3.3"));
@@ -349,7 +285,7 @@ mod tests {
     }
 
     fn kinds(baseline: &Baseline, answers: &[Answer]) -> Vec<String> {
-        let drift = judge(&records("A", answers), &Pins::default(), baseline, today());
+        let drift = judge(&records("A", answers), expected(&Pins::default(), baseline));
         drift.items.iter().map(|item| item["kind"].as_str().unwrap_or("").to_owned()).collect()
     }
 
@@ -376,7 +312,7 @@ mod tests {
     #[test]
     fn what_is_neither_pinned_nor_learnt_is_not_judged() {
         let drift =
-            judge(&records("A", &[set(&["1"])]), &Pins::default(), &Baseline::default(), today());
+            judge(&records("A", &[set(&["1"])]), expected(&Pins::default(), &Baseline::default()));
         assert!(drift.items.is_empty() && drift.unknown.is_empty());
     }
 }

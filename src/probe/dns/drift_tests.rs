@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::NaiveDate;
 
 use super::answer::{Answer, Fault};
-use super::drift::{Records, Told, judge};
+use super::drift::{Expected, Records, Told, judge};
 use super::memory::Baseline;
 use crate::target::Pins;
 
@@ -34,7 +34,8 @@ impl World {
         let types = BTreeMap::from([("A".to_owned(), servers.collect())]);
         let records: Records = BTreeMap::from([("www.example".to_owned(), types)]);
         let today = NaiveDate::from_ymd_opt(2026, 11, 22).expect("a date");
-        judge(&records, &self.pins, &self.baseline, today).items.len()
+        let (pins, baseline) = (&self.pins, &self.baseline);
+        judge(&records, Expected { pins, asn: None, baseline, today }).items.len()
     }
 
     /// One sample of a pool: each authority gives `count` of its values, or now and then an error.

@@ -145,9 +145,11 @@ fn write_delegation(facts: &mut Measurements, zone: &Authorities) {
     if delegation["count"].is_null() {
         facts.set_unknown("delegation.count", Reason::NotObserved);
     }
+    delegation["parent_by"] = json!(parent.as_ref().map(|_| zone.parent_by()));
     if parent.is_none() {
         let why = if zone.is_root() { Reason::NotApplicable } else { Reason::NotObserved };
         facts.set_unknown("delegation.parent", why);
+        facts.set_unknown("delegation.parent_by", why);
     }
     for (ns, why) in &zone.unresolved {
         facts.set_unknown(Path::of("delegation").join("names").join(ns).to_string(), why.clone());

@@ -211,6 +211,8 @@ async fn tagged_record(
         [one] => tagged(one, tag),
         _ => None,
     };
+    let is_id = |value: &str| value.len() <= 32 && value.bytes().all(|b| b.is_ascii_alphanumeric());
+    let value = value.filter(|value| tag != "id" || is_id(value));
     // An empty logo says that there is none to show; nothing else may be empty.
     let fine = value.is_some_and(|value| wanted == "BIMI1" || !value.is_empty());
     let value = value.unwrap_or("");

@@ -8,6 +8,7 @@ use siphasher::sip::SipHasher24;
 
 use super::answer::Answer;
 use super::given::Given;
+use super::kept::Kept;
 use super::skew::GRACE;
 use crate::probe::Memory;
 
@@ -22,6 +23,9 @@ pub(super) struct Baseline {
     /// The second at which the authorities' serials were first seen to differ.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     skew_since: Option<i64>,
+    /// What was fetched of late.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) kept: BTreeMap<String, Kept>,
 }
 
 /// What one name and type showed.

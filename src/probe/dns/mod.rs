@@ -19,21 +19,35 @@ mod drift;
 #[cfg(test)]
 mod drift_tests;
 mod facts;
+mod fetch;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod given;
 mod hints;
+mod hold;
+mod join;
+mod kept;
 #[cfg(test)]
 mod lab;
 mod mail;
 #[cfg(test)]
 mod mail_tests;
 mod memory;
+mod mta_sts;
+#[cfg(test)]
+mod mta_sts_tests;
 mod named;
+#[cfg(test)]
+mod peer_lab;
+#[cfg(test)]
+mod peer_tests;
 #[cfg(test)]
 mod pin_tests;
 mod policy;
 mod rdata;
+mod registration;
+#[cfg(test)]
+mod registration_tests;
 mod resolvers;
 mod signed;
 mod skew;
@@ -42,6 +56,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod text;
+mod tlsa;
 mod wanted;
 mod wire;
 mod zone;
@@ -63,6 +78,7 @@ use super::{Job, Observation, Run};
 use crate::sample::{Measurements, Outcome, Path};
 use crate::target::Host;
 
+pub use join::join;
 pub use memory::{accept, pending};
 
 /// Takes one sample.

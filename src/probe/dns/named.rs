@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures_util::future::join;
+use futures_util::future::{join, join3};
 use hickory_proto::rr::{Name, RecordType};
 use serde_json::{Map, json};
 
@@ -15,7 +15,7 @@ use super::memory::Baseline;
 use super::resolvers::{self, Heard};
 use super::wanted::{self, Wanted};
 use super::zone::{self, Authorities};
-use super::{dangling, facts, mail, policy, skew, text};
+use super::{dangling, facts, mail, mta_sts, policy, registration, skew, text, tlsa};
 use crate::probe::{Job, Memory};
 use crate::sample::{Measurements, Outcome, Path, Reason, Unknown};
 use crate::target::{Pins, Settings};
@@ -39,7 +39,8 @@ pub(super) async fn sample(job: &Job, asker: &Asker, host: &str) -> (Outcome, Op
     match authorities {
         Ok(found) => {
             let records = found.records();
-            write_authorities(&mut measured, job, &walk, &name, &found, &records).await;
+            let context = Context { job, walk: &walk, name: &name };
+            write_authorities(&mut measured, context, &found, &records, &mut baseline).await;
             let behind = behind(&mut baseline, job, &found);
             write_drift(&mut measured, job, &pins, &records, &baseline, &behind);
             for (subject, why) in left {
@@ -132,14 +133,22 @@ async fn authorities(
     Ok(found)
 }
 
+/// One sample's way out and whom it is of.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    job: &'a Job,
+    walk: &'a Walk<'a>,
+    name: &'a Name,
+}
+
 async fn write_authorities(
     measured: &mut Measurements,
-    job: &Job,
-    walk: &Walk<'_>,
-    name: &Name,
+    context: Context<'_>,
     found: &Found,
     records: &Records,
+    baseline: &mut Baseline,
 ) {
+    let Context { job, walk, name } = context;
     facts::write_records(measured, records, &found.zones);
     for (name, kind, why) in &found.lost {
         let (name, kind) = answer::key(name, *kind);
@@ -149,12 +158,22 @@ async fn write_authorities(
     let Some(home) = found.zones.first() else { return };
     facts::write_zone(measured, home, job.now);
     let selectors = selectors(name, &job.point.target.settings);
-    let (caa, (mail, unknown)) =
-        join(policy::caa(walk, name), mail::mail(walk, name, &selectors)).await;
-    match caa {
-        Ok(caa) => measured.set("caa", caa),
-        Err(why) => measured.set_unknown("caa", why),
+    let port = job.point.target.endpoint.port_or_default();
+    let (caa, tlsa, (mut mail, mut unknown)) = join3(
+        policy::caa(walk, name),
+        tlsa::tlsa(walk, name, port),
+        mail::mail(walk, name, &selectors),
+    )
+    .await;
+    for (fact, value) in [("caa", caa), ("tlsa", tlsa)] {
+        match value {
+            Ok(value) => measured.set(fact, value),
+            Err(why) => measured.set_unknown(fact, why),
+        }
     }
+    let domain = text::of_name(name);
+    unknown.extend(mta_sts::add_policy(job, walk, &domain, &mut mail, baseline).await);
+    registration::write(measured, job, walk, name, baseline).await;
     let exchanges = mail["mx"].as_object().into_iter().flat_map(Map::keys);
     let exchanges: Vec<Name> = exchanges.filter_map(|name| text::name(name)).collect();
     let servers = home.names.keys().filter_map(|name| text::name(name));
@@ -200,7 +219,15 @@ fn write_drift(
     baseline: &Baseline,
     behind: &BTreeSet<String>,
 ) {
-    let mut drift = drift::judge(records, pins, baseline, job.now.date_naive());
+    let mut drift = drift::judge(
+        records,
+        drift::Expected {
+            pins,
+            asn: job.point.target.settings.asn.as_deref(),
+            baseline,
+            today: job.now.date_naive(),
+        },
+    );
     skew::spare(&mut drift, records, behind);
     measured.set("drift", drift.items);
     for (subject, why) in drift.unknown {
@@ -282,6 +309,7 @@ const OF_AUTHORITIES: &[&str] = &[
     "servers",
     "drift",
     "caa",
+    "tlsa",
     "mail",
     "dangling",
     "dnssec",
@@ -289,6 +317,7 @@ const OF_AUTHORITIES: &[&str] = &[
     "cds",
     "cdnskey",
     "nsec3",
+    "registration",
     "wildcard",
     "recursion",
     "transfer",

@@ -432,6 +432,28 @@ async fn parent_and_child_that_differ_are_told_with_their_glue() {
 }
 
 #[tokio::test]
+async fn where_the_parents_servers_hold_the_zone_too_their_answer_is_what_they_lead_to() {
+    let own = "sub.shop.test 300 SOA 1
+        sub.shop.test 300 NS ns1.shop.test
+        sub.shop.test 300 A 192.0.2.9";
+    // Left from before a move; no referral ever shows what shop.test itself says.
+    let stale = "sub.shop.test 300 SOA 1
+        sub.shop.test 300 NS ns2.shop.test
+        sub.shop.test 300 A 192.0.2.9";
+    let both = |sub: &str| Script::of(&[("shop.test", SHOP), ("sub.shop.test", sub)]);
+    let lab = internet(both(own), both(own), vec![]).await;
+    let m = asked(&lab).facts("sub.shop.test").await;
+    assert_eq!(fact(&m, &["delegation", "parent"]), &json!(["ns1.shop.test"]));
+    assert_eq!(fact(&m, &["delegation", "parent_by"]), "answer");
+    assert_eq!(fact(&m, &["delegation", "mismatch"]), &json!([]));
+    let lab = internet(both(own), both(stale), vec![]).await;
+    let m = asked(&lab).facts("sub.shop.test").await;
+    assert_eq!(fact(&m, &["delegation", "parent"]), &json!(["ns1.shop.test", "ns2.shop.test"]));
+    let m = asked(&lab).facts("shop.test").await;
+    assert_eq!(fact(&m, &["delegation", "parent_by"]), "referral");
+}
+
+#[tokio::test]
 async fn name_servers_that_need_each_other_end_the_walk() {
     let lab = internet(shop(), shop(), vec![]).await;
     let run = asked(&lab).of("loop.test").await;

@@ -36,6 +36,7 @@ pub(super) struct Authorities {
     /// What the chain of trust says of the zone.
     pub(super) delegation: Delegation,
     parent: Option<BTreeSet<String>>,
+    by_referral: bool,
 }
 
 impl Authorities {
@@ -44,9 +45,14 @@ impl Authorities {
         self.name.is_root()
     }
 
-    /// The parent's NS set.
+    /// The NS set that the parent's servers give.
     pub(super) fn parent_names(&self) -> Option<BTreeSet<String>> {
         self.parent.clone()
+    }
+
+    /// How they give it: by `referral`, or by an `answer` of their own, holding the zone themselves.
+    pub(super) fn parent_by(&self) -> &'static str {
+        if self.by_referral { "referral" } else { "answer" }
     }
 
     /// The NS set of all child servers together.
@@ -94,7 +100,8 @@ pub(super) async fn ask(
         glue: BTreeMap::new(),
         ds: None,
         delegation: Delegation::Unknown,
-        parent: cut.from_parent.then(|| cut.ns.keys().map(text::of_name).collect()),
+        parent: (!cut.parents().is_empty()).then(|| cut.ns.keys().map(text::of_name).collect()),
+        by_referral: cut.from_parent,
     };
     let mut known: BTreeSet<Name> = BTreeSet::new();
     let mut fresh: Vec<Name> = cut.ns.keys().cloned().collect();

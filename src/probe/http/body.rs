@@ -37,6 +37,8 @@ pub(super) struct Body {
     pub(super) page: Option<Page>,
     /// Its start, where that was wanted.
     pub(super) start: Vec<u8>,
+    /// Whether that start is all of it.
+    pub(super) is_whole: bool,
 }
 
 /// Reads what is wanted of a response's body.
@@ -49,8 +51,9 @@ pub(super) async fn read(incoming: Incoming, head: &Head, want: Want) -> Body {
         }
         Want::Start { bytes, until } if is_plain(head) => {
             let mut start = Vec::new();
-            pieces(incoming, bytes, until, |piece| start.extend_from_slice(piece)).await;
-            Body { start, ..Body::default() }
+            let take = |piece: &[u8]| start.extend_from_slice(piece);
+            let is_whole = pieces(incoming, bytes, until, take).await;
+            Body { start, is_whole, ..Body::default() }
         }
         _ => Body::default(),
     }

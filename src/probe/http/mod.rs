@@ -16,6 +16,7 @@ mod exchange;
 mod exposures;
 mod extras;
 mod facts;
+mod fetch;
 mod fields;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -58,6 +59,8 @@ use facts::Seen;
 use memory::Remembered;
 use profiles::PreloadList;
 use walk::{Starts, Walk, Walker};
+
+pub(in crate::probe) use fetch::{Fetch, Fetched, fetch};
 
 /// The User-Agent where the config names no contact.
 const AGENT: &str = concat!("Secchi/", env!("CARGO_PKG_VERSION"), " (out-of-band sampler)");

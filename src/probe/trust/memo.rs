@@ -1,13 +1,12 @@
-//! Signatures on certificates, each checked once: a certificate that was signed stays signed, and a
-//! fleet shows the same few thousand chains every minute. Only what was found good is remembered.
+//! Signatures on certificates, each checked once: a fleet shows the same few thousand chains every
+//! minute.
 
-use std::collections::HashSet;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
-use aws_lc_rs::digest::{Context, SHA256};
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 
 use super::PROVIDER;
+use crate::probe::memo::Memo;
 
 /// Every algorithm of the provider, with a memory. Not for handshakes, whose signatures never come
 /// again.
@@ -34,17 +33,9 @@ impl SignatureVerificationAlgorithm for Remembering {
         signature: &[u8],
     ) -> Result<(), InvalidSignature> {
         let ids = [self.0.public_key_alg_id(), self.0.signature_alg_id()];
-        let mark = mark([ids[0].as_ref(), ids[1].as_ref(), public_key, message, signature]);
-        if GOOD.lock().unwrap_or_else(PoisonError::into_inner).contains(&mark) {
-            return Ok(());
-        }
-        self.0.verify_signature(public_key, message, signature)?;
-        let mut good = GOOD.lock().unwrap_or_else(PoisonError::into_inner);
-        if good.len() >= MOST {
-            good.clear();
-        }
-        good.insert(mark);
-        Ok(())
+        let parts = [ids[0].as_ref(), ids[1].as_ref(), public_key, message, signature];
+        let check = || self.0.verify_signature(public_key, message, signature).is_ok();
+        GOOD.once(parts, check).then_some(()).ok_or(InvalidSignature)
     }
 
     fn public_key_alg_id(&self) -> AlgorithmIdentifier {
@@ -60,19 +51,7 @@ impl SignatureVerificationAlgorithm for Remembering {
     }
 }
 
-/// SHA-256 over the parts, each after its length.
-fn mark(parts: [&[u8]; 5]) -> [u8; 32] {
-    let mut context = Context::new(&SHA256);
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    let mut mark = [0; 32];
-    mark.copy_from_slice(context.finish().as_ref());
-    mark
-}
-
-static GOOD: LazyLock<Mutex<HashSet<[u8; 32]>>> = LazyLock::new(Mutex::default);
+static GOOD: LazyLock<Memo> = LazyLock::new(|| Memo::new(MOST));
 
 /// Two signatures a chain of three: the chains of some 16,000 names, in about 2 MB.
 const MOST: usize = 32_768;

@@ -37,7 +37,12 @@ pub(super) const MEASURES: &[Measure] = &[
         .unit(Unit::Seconds)
         .volatile(),
     Measure::new("dns.delegation", Kind::Object, "What parent and child say of the name servers."),
-    Measure::new("dns.delegation.parent", Kind::Set, "The parent's NS set."),
+    Measure::new("dns.delegation.parent", Kind::Set, "The NS set that the parent's servers give."),
+    Measure::new(
+        "dns.delegation.parent_by",
+        Kind::Text,
+        "How: by `referral`, or by an `answer` where all of them hold the zone themselves.",
+    ),
     Measure::new("dns.delegation.child", Kind::MapOf(&Kind::Set), "Each child server's NS set."),
     Measure::new(
         "dns.delegation.servers",
@@ -120,6 +125,33 @@ pub(super) const MEASURES: &[Measure] = &[
     .volatile(),
     Measure::new("dns.caa", Kind::Object, "The CAA set that applies."),
     Measure::new("dns.caa.present", Kind::Bool, "Whether a CAA set applies."),
+    Measure::new(
+        "dns.caa.issuance",
+        Kind::Items,
+        "Issuers of the certificates that the tls probe saw, and whether the set permits them.",
+    ),
+    Measure::new("dns.caa.issuance.permitted", Kind::Bool, "Whether the set permits the issuer."),
+    Measure::new("dns.caa.issuance.seen_at", Kind::Timestamp, "When its certificate was seen last.")
+        .unit(Unit::Seconds)
+        .volatile(),
+    Measure::new("dns.tlsa", Kind::Items, "TLSA records of the target's port, by their name."),
+    Measure::new("dns.tlsa.records", Kind::Set, "The records."),
+    Measure::new(
+        "dns.tlsa.matches",
+        Kind::Bool,
+        "Whether every certificate that the tls probe saw has a record that fits.",
+    ),
+    Measure::new("dns.tlsa.seen_at", Kind::Timestamp, "When the oldest of those was seen.")
+        .unit(Unit::Seconds)
+        .volatile(),
+    Measure::new("dns.registration", Kind::Object, "The registration of the target's domain."),
+    Measure::new("dns.registration.domain", Kind::Text, "The registered domain."),
+    Measure::new("dns.registration.source", Kind::Text, "Who says so: config or rdap."),
+    Measure::new("dns.registration.expires", Kind::Timestamp, "When it ends.").unit(Unit::Seconds),
+    Measure::new("dns.registration.status", Kind::Set, "RDAP's words for its state (RFC 8056)."),
+    Measure::new("dns.registration.asked_at", Kind::Timestamp, "When the registry said so.")
+        .unit(Unit::Seconds)
+        .volatile(),
     Measure::new("dns.mail", Kind::Object, "Mail policy records."),
     Measure::new("dns.mail.null_mx", Kind::Bool, "Whether the name takes no mail (RFC 7505)."),
     Measure::new("dns.mail.mx", Kind::Items, "Each exchange's preference and problem."),
@@ -145,6 +177,25 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("dns.mail.mta_sts", Kind::Object, "The MTA-STS record (RFC 8461)."),
     Measure::new("dns.mail.mta_sts.records", Kind::Integer, "How many such records there are."),
     Measure::new("dns.mail.mta_sts.errors", Kind::Set, "multiple_records, syntax."),
+    Measure::new(
+        "dns.mail.mta_sts.policy",
+        Kind::Object,
+        "The policy as a sender of mail fetches it, where a record announces one.",
+    ),
+    Measure::new("dns.mail.mta_sts.policy.mode", Kind::Text, "enforce, testing, none or empty."),
+    Measure::new("dns.mail.mta_sts.policy.max_age", Kind::Integer, "How long senders keep it.")
+        .unit(Unit::Seconds),
+    Measure::new("dns.mail.mta_sts.policy.mx", Kind::Set, "Patterns of the exchanges."),
+    Measure::new("dns.mail.mta_sts.policy.unmatched", Kind::Set, "Exchanges that none covers."),
+    Measure::new(
+        "dns.mail.mta_sts.policy.errors",
+        Kind::Set,
+        "no_address, certificate, redirect, status, content_type, syntax, version, mode, max_age, no_mx, \
+         id_unchanged (another text under the same id).",
+    ),
+    Measure::new("dns.mail.mta_sts.policy.fetched_at", Kind::Timestamp, "When it was fetched.")
+        .unit(Unit::Seconds)
+        .volatile(),
     Measure::new("dns.mail.tls_rpt", Kind::Object, "The TLS report record (RFC 8460)."),
     Measure::new("dns.mail.tls_rpt.records", Kind::Integer, "How many such records there are."),
     Measure::new("dns.mail.tls_rpt.errors", Kind::Set, "multiple_records, syntax."),

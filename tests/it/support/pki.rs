@@ -14,8 +14,14 @@ pub struct Pki {
 impl Pki {
     /// Makes a CA; its certificate is `ca.pem`.
     pub fn new(folder: &Path) -> Self {
+        Self::of(folder, "Test")
+    }
+
+    /// The same for an organisation of this name.
+    pub fn of(folder: &Path, organisation: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).expect("params");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::OrganizationName, organisation);
         params.distinguished_name.push(DnType::CommonName, "Test CA");
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate");
