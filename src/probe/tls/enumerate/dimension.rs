@@ -63,6 +63,11 @@ impl Dimension {
             && self.all.iter().all(|member| self.told.contains(member))
     }
 
+    /// What is known not to be there, in the order of asking.
+    pub(super) fn absent(&self) -> impl Iterator<Item = u16> + '_ {
+        self.all.iter().copied().filter(|member| self.absent.contains(member))
+    }
+
     /// Takes a member seen in use; whether it is news.
     pub(super) fn find(&mut self, member: u16) -> bool {
         if self.is_disbelieved || self.found.contains(&member) {

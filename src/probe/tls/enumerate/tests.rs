@@ -200,6 +200,24 @@ fn a_server_that_answers_before_it_looks_at_the_schemes_leaves_them_unknown() {
     assert!(asked.schemes13.expect("asked").lost.is_some());
 }
 
+/// In small hellos there is no room for the share of its only group.
+#[test]
+fn a_server_that_must_be_sent_a_share_of_another_group_hides_no_suite() {
+    let server = Server {
+        suites: [(Version::Tls13, vec![0x1302, 0x00c6, 0xc106])].into(),
+        groups: vec![24],
+        dislikes_empty_shares: true,
+        most_bytes: Some(255),
+        ..nginx()
+    };
+    for own_order in [false, true] {
+        let server = Server { own_order, ..server.clone() };
+        let (asked, _) = enumerate(&server, 1, open);
+        assert_exact(&server, &asked);
+        assert!(of(&asked, Version::Tls13).suites.is_closed());
+    }
+}
+
 #[test]
 fn a_mute_server_is_enumerated_whole() {
     for dislikes_empty_shares in [false, true] {

@@ -223,6 +223,7 @@ impl Choices {
     ) -> HelloSpec {
         let base = HelloSpec::new(self.version, Breadth::Every);
         let has_extensions = self.version > Version::Ssl3;
+        let groups = self.with_bearer(groups);
         let schemes = if self.version == Version::Tls13 { base.schemes.clone() } else { schemes };
         let shares = self.shape.shares(&groups);
         let spec = HelloSpec {
@@ -234,6 +235,18 @@ impl Choices {
             ..base
         };
         self.shape.fit(spec)
+    }
+
+    /// Where a share must be sent and none of these groups has one that fits, that of a group which is
+    /// known not to be there: the server asks for another then.
+    fn with_bearer(&self, groups: Vec<u16>) -> Vec<u16> {
+        let has_share = |group: &u16| self.shape.has_share(*group);
+        let is_needed = self.version == Version::Tls13 && self.shape.needs_share();
+        if !is_needed || groups.iter().any(has_share) {
+            return groups;
+        }
+        let bearer = self.groups.absent().find(has_share);
+        groups.into_iter().chain(bearer).collect()
     }
 
     pub(in crate::probe::tls::enumerate) fn found(&self, fits: impl Fn(u16) -> bool) -> Vec<u16> {
