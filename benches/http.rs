@@ -1,9 +1,12 @@
-//! The http probe: judging one response by every profile, and samples against a local nginx.
+//! The http probe: judging one response by every profile; samples of a local nginx, plain and over
+//! TLS, and blackbox_exporter's probes of it; one whole `secchi check`, and the Observatory's own.
 #![allow(clippy::print_stdout, unreachable_pub, reason = "a bench prints what it measured")]
 
 mod support;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +19,8 @@ use secchi::sample::{Cause, Outcome};
 use secchi::target::{Point, ProbeKind, Settings, Target};
 use tokio::time::Instant;
 
-use support::peers::nginx;
-use support::{free_port, size, told};
+use support::peers::{Process, nginx, wait_for};
+use support::{Series, Watched, free_port, get, get_text, size, told};
 
 fn main() {
     if !support::is_wanted("http") {
@@ -28,7 +31,13 @@ fn main() {
     let port = free_port();
     let server = nginx(folder.path(), port);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(sampling(port));
+    let runtime = runtime.expect("a runtime");
+    for (scheme, port, goal) in [("http", port + 1, 12_000), ("https", port, 3_000)] {
+        let own = runtime.block_on(sampling(scheme, port, goal));
+        blackbox(folder.path(), scheme, port, own);
+    }
+    runtime.block_on(in_flight(port));
+    whole(port);
     drop(server);
 }
 
@@ -61,37 +70,130 @@ fn page() -> String {
     page
 }
 
-/// As many samples as come out, `AT_ONCE` at a time.
-async fn sampling(port: u16) {
+/// As many samples as come out, `AT_ONCE` at a time; the processor seconds of each.
+async fn sampling(scheme: &'static str, port: u16, goal: usize) -> f64 {
     let count = size("TARGETS", 10_000);
     let now: DateTime<Utc> = DateTime::UNIX_EPOCH;
-    let memory = taken(port, now, None).await.1;
-    let start = Instant::now();
-    let known = stream::iter(0..count)
-        .map(|_| {
-            let memory = memory.clone();
-            tokio::spawn(async move { taken(port, now, memory).await.0 })
-        })
-        .buffer_unordered(AT_ONCE)
-        .filter(|known| std::future::ready(matches!(known, Ok(true))))
+    let memory = taken(scheme, port, now, None).await.1;
+    let (start, before) = (Instant::now(), Watched::own().cpu());
+    let known = many(count, AT_ONCE, |_| taken(scheme, port, now, memory.clone())).await;
+    assert_eq!(known, count, "samples that are known");
+    let (rate, each) = (
+        known as f64 / start.elapsed().as_secs_f64(),
+        (Watched::own().cpu() - before) / known as f64,
+    );
+    let goal = format!("{:.2} ms of processor each; goal {goal} a second", each * 1e3);
+    told(&format!("{scheme} samples a second, server included"), format!("{rate:.0}"), &goal);
+    each
+}
+
+/// What a sample takes of memory while it is under way.
+async fn in_flight(port: u16) {
+    let now = DateTime::UNIX_EPOCH;
+    let mut peaks = [0; 2];
+    for (peak, at_once) in peaks.iter_mut().zip([64, 1064]) {
+        Watched::own().forget_peak();
+        many(4 * at_once, at_once, |_| taken("https", port, now, None)).await;
+        *peak = Watched::own().peak();
+    }
+    let each = peaks[1].saturating_sub(peaks[0]) as f64 / 1000.0 / 1024.0;
+    told(
+        "memory of a sample in flight",
+        format!("{each:.1} KiB"),
+        "goal 64 KiB; 1,000 more at once",
+    );
+}
+
+async fn many<F>(count: usize, at_once: usize, sample: impl Fn(usize) -> F) -> usize
+where
+    F: Future<Output = (bool, Option<probe::Memory>)> + Send + 'static,
+{
+    stream::iter(0..count)
+        .map(|nth| tokio::spawn(sample(nth)))
+        .buffer_unordered(at_once)
+        .filter(|run| std::future::ready(matches!(run, Ok((true, _)))))
         .count()
-        .await;
-    let rate = known as f64 / start.elapsed().as_secs_f64();
-    told("https samples a second", format!("{rate:.0}"), "a full handshake each, server included");
+        .await
+}
+
+/// The same number of probes by blackbox_exporter, where it is installed.
+fn blackbox(folder: &Path, scheme: &str, port: u16, own: f64) {
+    let listen = free_port();
+    std::fs::write(
+        folder.join("blackbox.yml"),
+        "modules:\n  http_2xx:\n    prober: http\n    timeout: 10s\n    http: {preferred_ip_protocol: ip4, \
+         tls_config: {insecure_skip_verify: true}}\n",
+    )
+    .expect("a config");
+    let mut command = Command::new("prometheus-blackbox-exporter");
+    command.arg(format!("--config.file={}", folder.join("blackbox.yml").display()));
+    command.arg(format!("--web.listen-address=127.0.0.1:{listen}")).arg("--log.level=error");
+    let mut exporter = Process::start("blackbox", &mut command, folder);
+    wait_for(&mut exporter, listen, "/-/healthy", Duration::from_secs(20));
+    let path = format!("/probe?module=http_2xx&target={scheme}://127.0.0.1:{port}/");
+    let answer = get_text(listen, &path).unwrap_or_default();
+    assert!(answer.contains("probe_success 1"), "{answer}");
+    let count = size("TARGETS", 10_000) / 16 * 16;
+    let watched = Watched::of(exporter.id());
+    let (start, before) = (Instant::now(), watched.cpu());
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| (0..count / 16).for_each(|_| assert!(get(listen, &path).is_some())));
+        }
+    });
+    let rate = count as f64 / start.elapsed().as_secs_f64();
+    let each = (watched.cpu() - before) / count as f64;
+    let by =
+        format!("{:.2} ms of processor each, {:.1} times ours; goal 4", each * 1e3, each / own);
+    told("  blackbox_exporter's probes a second", format!("{rate:.0}"), &by);
+}
+
+/// One whole command, by hand: every further request is made. `SECCHI_BENCH_MDN` is the path of the
+/// Observatory's scanner (`mdn-http-observatory-scan`), which takes public names only: it is given
+/// one that does not resolve, so that what it takes is its start alone.
+fn whole(port: u16) {
+    let timed = |program: &str, arguments: &[&str]| {
+        let rounds = size("ROUNDS", 20_000).min(20);
+        let times = (0..rounds).map(|_| {
+            let start = Instant::now();
+            let output = Command::new(program).args(arguments).output().expect("the program");
+            drop(output);
+            start.elapsed().as_secs_f64() * 1e3
+        });
+        Series::new(times.collect()).in_words("ms")
+    };
+    let target = format!("https://127.0.0.1:{port}");
+    let allow = ["--allow-network", "127.0.0.0/8", "--rate", "1000000", "--format", "json"];
+    let arguments = [&["check", &target, "--probe", "http"][..], &allow].concat();
+    told("a whole check", timed(env!("CARGO_BIN_EXE_secchi"), &arguments), "goal 16 ms");
+    if let Ok(scanner) = std::env::var("SECCHI_BENCH_MDN") {
+        told("  the Observatory's start", timed(&scanner, &["nowhere.invalid"]), "");
+    }
 }
 
 async fn taken(
+    scheme: &'static str,
     port: u16,
     now: DateTime<Utc>,
     memory: Option<probe::Memory>,
 ) -> (bool, Option<probe::Memory>) {
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let target = Target::new(format!("https://127.0.0.1:{port}").parse().expect("a target"));
+    let endpoint = format!("{scheme}://127.0.0.1:{port}").parse();
+    let target = Target::new(endpoint.expect("a target"));
     let settings = Arc::new(Settings::default());
     let point = Point { target: Arc::new(target), probe: ProbeKind::Http, address: Some(address) };
     let dialer =
         Dialer::new(Unbounded::outside(), settings, ProbeKind::Http, Duration::from_secs(10));
-    let job = Job { point, memory, now, seed: 1, cause: Cause::Scheduled, dialer, glimpses: false };
+    let job = Job {
+        point,
+        memory,
+        now,
+        seed: 1,
+        cause: Cause::Scheduled,
+        dialer,
+        glimpses: false,
+        promised: false,
+    };
     let run = probe::run(job).await;
     let known = matches!(run.observations[0].outcome, Outcome::Measured(_));
     (known, run.memory)

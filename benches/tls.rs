@@ -144,7 +144,7 @@ async fn taken(nth: usize, port: u16, memory: Option<Memory>) -> (u64, Option<Me
         Dialer::new(Unbounded::outside(), settings, ProbeKind::Tls, Duration::from_secs(60));
     let now: DateTime<Utc> = DateTime::UNIX_EPOCH;
     let cause = Cause::Scheduled;
-    let job = Job { point, memory, now, seed: 1, cause, dialer, glimpses: false };
+    let job = Job { point, memory, now, seed: 1, cause, dialer, glimpses: false, promised: false };
     let run = probe::run(job).await;
     let first = &run.observations[0];
     assert!(matches!(first.outcome, Outcome::Measured(_)), "{:?}", first.outcome);

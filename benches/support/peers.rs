@@ -75,7 +75,8 @@ pub fn address(n: usize) -> String {
     format!("127.0.{}.{}", n / 250, n % 250 + 1)
 }
 
-/// nginx with a certificate for `*.fleet.test` of a CA of its own (`ca.pem`).
+/// nginx with a certificate for `*.fleet.test` of a CA of its own (`ca.pem`); plain HTTP on the next
+/// port of 127.0.0.1.
 pub fn nginx(folder: &Path, port: u16) -> Process {
     certificate(folder);
     let mut listens = String::new();
@@ -97,7 +98,10 @@ pub fn nginx(folder: &Path, port: u16) -> Process {
          add_header X-Frame-Options DENY always;\n\
          add_header Referrer-Policy strict-origin-when-cross-origin always;\n\
          add_header Set-Cookie 'session=0123456789abcdef; Secure; HttpOnly; SameSite=Lax; Path=/' always;\n\
-         default_type text/html; location / {{ return 200 '<!doctype html><title>ok</title><p>ok</p>'; }} }} }}\n"
+         default_type text/html; location / {{ return 200 '<!doctype html><title>ok</title><p>ok</p>'; }} }}\n\
+         server {{ listen 127.0.0.1:{}; default_type text/html;\n\
+         location / {{ return 200 '<!doctype html><title>ok</title><p>ok</p>'; }} }} }}\n",
+        port + 1
     );
     std::fs::write(folder.join("nginx.conf"), config).expect("a config");
     let mut command = Command::new("/usr/sbin/nginx");

@@ -135,7 +135,8 @@ impl<'a> Fit<'a> {
 /// Connections a second of one probe, at one address.
 fn hertz(target: &TargetConfig, probe: ProbeKind, may_scan: bool) -> f64 {
     let an_hour = target.plan.samples_per_hour();
-    an_hour / 3_600.0 * target.target.contacts_by_plan(probe, may_scan, an_hour)
+    let plan = (an_hour, target.plan.is_guaranteed());
+    an_hour / 3_600.0 * target.target.contacts_by_plan(probe, may_scan, plan)
 }
 
 impl Level<'_> {
@@ -286,17 +287,17 @@ mod tests {
                  budgets: {{{budgets}}}\ntargets:\n{targets}"
             )
         };
-        // 40 targets of 5 connections: ten of them at each of four addresses of one network.
+        // 40 targets of 2 connections: ten of them at each of four addresses of one network.
         assert_eq!(told(&text("", "1m")), []);
         for (budgets, key, needed, nearest) in [
-            ("per_address: 45/m", "budgets.per_address.tls", "0.833", "67s"),
+            ("per_address: 18/m", "budgets.per_address.tls", "0.333", "67s"),
             (
-                "per_network: 2/s",
+                "per_network: 48/m",
                 "budgets.per_network",
-                "3.333 connections a second at 192.0.2.0/24",
+                "1.333 connections a second at 192.0.2.0/24",
                 "100s",
             ),
-            ("total: 1/s", "budgets.total", "3.333 connections a second in all", "3m20s"),
+            ("total: 24/m", "budgets.total", "1.333 connections a second in all", "3m20s"),
         ] {
             let found = told(&text(budgets, "1m"));
             let [(DiagnosticLevel::Note, _, message, help)] = &found[..] else {
@@ -318,11 +319,11 @@ mod tests {
                  - {{target: a.example.com, address: 192.0.2.1, plan: sure}}\n"
             )
         };
-        let found = told(&text("2s"));
+        let found = told(&text("1s"));
         let [(DiagnosticLevel::Error, 4, message, help)] = &found[..] else { panic!("{found:?}") };
         assert!(message.contains("plan `sure` cannot keep its guarantee"), "{message}");
         assert!(help.contains("with the other plans there slowed as much"), "{help}");
-        assert_eq!(told(&text("3s")), []);
+        assert_eq!(told(&text("2s")), []);
     }
 
     #[test]
@@ -330,12 +331,12 @@ mod tests {
         let text = |rate: &str| {
             format!(
                 "{SCOPE}plans: {{fast: {{every: 1s}}}}\ndefaults: {{plan: fast, probes: [tls]}}\n\
-                 targets: [{{target: a.example.com{rate}}}]\n"
+                 budgets: {{per_address: 1/s}}\ntargets: [{{target: a.example.com{rate}}}]\n"
             )
         };
         assert!(told(&text(""))[0].2.contains("budgets.per_address.tls"));
-        assert!(told(&text(", rate: 4"))[0].2.contains("more than `rate`"));
-        assert_eq!(told(&text(", rate: 5")), []);
+        assert!(told(&text(", rate: 1.5"))[0].2.contains("more than `rate`"));
+        assert_eq!(told(&text(", rate: 2")), []);
     }
 
     #[test]

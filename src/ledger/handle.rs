@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::context::Services;
@@ -20,7 +20,7 @@ use super::outbox::Ack;
 use super::overlay::Overlay;
 use super::read::Readers;
 use super::reserve::Reserve;
-use super::writer::{Message, Writer};
+use super::writer::{GROUP, Message, Writer};
 use super::{LedgerError, bytes, chain, evidence, gauges, schema};
 use crate::target::PointKey;
 use crate::telemetry::Metrics;
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub(super) states: RwLock<HashMap<PointKey, PointState>>,
     pub(super) overlay: Mutex<Overlay>,
     pub(super) changes: watch::Sender<u64>,
+    /// Wakes the writer before its commit is due.
+    pub(super) bell: Notify,
     pub(super) external_url: Option<String>,
     /// How many targets each service has, and when they were counted.
     pub(super) services: Mutex<Option<(Instant, Arc<Services>)>>,
@@ -84,6 +86,7 @@ impl Ledger {
             states: RwLock::default(),
             overlay: Mutex::default(),
             changes: watch::Sender::new(0),
+            bell: Notify::new(),
             external_url: options.external_url.clone(),
             services: Mutex::default(),
             opened: (trunc(now), Instant::now()),
@@ -182,7 +185,12 @@ impl Ledger {
         message: impl FnOnce(oneshot::Sender<Result<T, LedgerError>>) -> Message,
     ) -> Result<T, LedgerError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(message(reply)).await.map_err(|_| LedgerError::Closed)?;
+        let message = message(reply);
+        let is_urgent = message.is_urgent();
+        self.inbox.send(message).await.map_err(|_| LedgerError::Closed)?;
+        if is_urgent || QUEUE - self.inbox.capacity() >= GROUP {
+            self.shared.bell.notify_one();
+        }
         answer.await.map_err(|_| LedgerError::Closed)?
     }
 }
@@ -226,7 +234,7 @@ fn prepare(record: Record) -> Prepared {
     });
     let freshness = i64::try_from(freshness.as_millis()).unwrap_or(i64::MAX / 4);
     let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX / 4);
-    let sheet = is_of_plan(&sample).then(|| evidence::mark(&judgements));
+    let sheet = is_of_plan(&sample).then(|| evidence::mark(&sample, &judgements));
     Prepared {
         sample,
         judgements,

@@ -38,7 +38,7 @@ impl Default for Options {
             max_size: None,
             external_url: None,
             segment: SegmentPolicy::default(),
-            linger: Duration::from_millis(100),
+            linger: Duration::from_millis(250),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -36,6 +37,13 @@ pub(super) enum Message {
     /// Runs SQL on the writer's connection.
     #[cfg(test)]
     Sql(String, Reply<()>),
+}
+
+impl Message {
+    /// Whether somebody waits for it, or may be woken by it.
+    pub(super) fn is_urgent(&self) -> bool {
+        !matches!(self, Self::Record(prepared, _) if !prepared.is_urgent())
+    }
 }
 
 /// An answer that waits for the commit.
@@ -129,35 +137,39 @@ impl Writer {
         }
     }
 
-    /// Takes a batch of messages: all that is queued, and what comes while it is worth waiting.
+    /// Takes a batch of messages: all that is queued, and what comes while it is worth waiting. What
+    /// can wait does not wake the writer; what cannot rings its bell.
     async fn turn(&mut self, inbox: &mut mpsc::Receiver<Message>) -> Turn {
         let Ok(first) = timeout(self.patience(), inbox.recv()).await else { return Turn::Done };
         let begun = Instant::now();
         let mut deadline = begun + self.options.linger;
-        let mut next = first;
-        for _ in 0..GROUP {
-            let Some(message) = next else { return Turn::Closed(None) };
-            if !matches!(&message, Message::Record(prepared, _) if !prepared.is_urgent()) {
-                deadline = deadline.min(begun + URGENT);
+        let mut next = first.ok_or(TryRecvError::Disconnected);
+        let mut taken = 0;
+        while taken < GROUP {
+            match next {
+                Ok(Message::Close(reply)) => return Turn::Closed(Some(reply)),
+                Ok(message) => {
+                    if message.is_urgent() {
+                        deadline = deadline.min(begun + URGENT);
+                    }
+                    self.take(message);
+                    taken += 1;
+                }
+                Err(TryRecvError::Disconnected) => return Turn::Closed(None),
+                Err(TryRecvError::Empty) if Instant::now() >= deadline => break,
+                Err(TryRecvError::Empty) => {
+                    let _ = timeout_at(deadline, self.shared.bell.notified()).await;
+                }
             }
-            if let Message::Close(reply) = message {
-                return Turn::Closed(Some(reply));
-            }
-            self.take(message);
-            next = match timeout_at(deadline, inbox.recv()).await {
-                Ok(next) => next,
-                Err(_) => return Turn::Done,
-            };
+            next = inbox.try_recv();
         }
         // One over the group's size was received: it belongs to this commit.
         match next {
-            Some(Message::Close(reply)) => Turn::Closed(Some(reply)),
-            Some(message) => {
-                self.take(message);
-                Turn::Done
-            }
-            None => Turn::Closed(None),
+            Ok(Message::Close(reply)) => return Turn::Closed(Some(reply)),
+            Ok(message) => self.take(message),
+            Err(_) => {}
         }
+        Turn::Done
     }
 
     fn take(&mut self, message: Message) {
@@ -417,7 +429,7 @@ fn publish(desk: &mut Desk, shared: &Shared) {
 }
 
 /// The most messages of one commit.
-const GROUP: usize = 1000;
+pub(super) const GROUP: usize = 1000;
 
 /// How long a commit waits for company when something in it is urgent.
 const URGENT: Duration = Duration::from_millis(5);

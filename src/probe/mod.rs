@@ -35,12 +35,20 @@ pub struct Job {
     /// Whether the run may also tell what it came by of another kind (http → tls): nobody else
     /// asks for it, and it knows less than that kind's own probe.
     pub glimpses: bool,
+    /// Whether the point's plan gives a guarantee (`detect`): then each run looks at all that it is
+    /// given for.
+    pub promised: bool,
 }
 
 impl Job {
     /// Whether the run is one of a plan's, others before and after it, and need not see all at once.
     pub fn is_planned(&self) -> bool {
         matches!(self.cause, Cause::Scheduled | Cause::Repeat | Cause::Deploy)
+    }
+
+    /// Whether the run is one of many that may share the work, each a part of it.
+    pub fn may_look_in_turn(&self) -> bool {
+        self.cause == Cause::Scheduled && !self.promised
     }
 }
 

@@ -76,46 +76,63 @@ impl<'a> Bench<'a> {
         judgement
     }
 
-    /// The judgement where there is nothing to tell: what the rule asks for is one value, known and
-    /// in range, or its condition plainly fails. Most rules of most samples end here; `None` sends
-    /// the rule the long way round, to the same judgement.
+    /// The judgement where there is little to tell: what the rule asks for is one value, known and in
+    /// range, or nothing is known of its fact, or a list is empty, or its condition plainly fails.
+    /// Most rules of most samples end here; `None` sends the rule the long way round, to the same
+    /// judgement.
     fn at_a_glance(&self, rule: &Held) -> Option<Judgement> {
-        if rule.per_item {
-            return None;
-        }
         let mut tally = Tally::default();
+        let is_barren = rule.route.is_barren(self.facts);
         for condition in rule.conditions.iter() {
+            // Where there are no items, none has to meet it.
+            if !condition.of_sample && is_barren {
+                continue;
+            }
             if !condition.of_sample || condition.per_item {
                 return None;
             }
-            let ruling = self.rule_on_one(&condition.route, &condition.range)?;
-            if !ruling.breaches.is_empty() {
-                return Some(tally.into_judgement(rule));
-            }
-            if !ruling.doubts.is_empty() {
-                return None;
+            match self.glance(&condition.route, &condition.range)? {
+                Glance::Untold(why) => {
+                    tally.doubt(None, &why);
+                    return Some(tally.into_judgement(rule));
+                }
+                Glance::Told(ruling) if !ruling.breaches.is_empty() => {
+                    return Some(tally.into_judgement(rule));
+                }
+                Glance::Told(ruling) if !ruling.doubts.is_empty() => return None,
+                Glance::Told(_) => {}
             }
         }
-        let ruling = self.rule_on_one(&rule.route, &rule.range)?;
-        tally.judged = ruling.breaches.is_empty() && ruling.doubts.is_empty();
-        tally.judged.then(|| tally.into_judgement(rule))
+        if is_barren {
+            tally.judged = rule.per_item;
+            return Some(tally.into_judgement(rule));
+        }
+        match self.glance(&rule.route, &rule.range)? {
+            Glance::Untold(why) => tally.doubt(None, &why),
+            Glance::Told(ruling) => {
+                tally.judged = ruling.breaches.is_empty() && ruling.doubts.is_empty();
+                if rule.per_item || !tally.judged {
+                    return None;
+                }
+            }
+        }
+        Some(tally.into_judgement(rule))
     }
 
-    fn rule_on_one(&self, route: &Route, range: &super::Range) -> Option<Ruling> {
+    fn glance(&self, route: &Route, range: &super::Range) -> Option<Glance> {
+        if let Some(why) = route.untold(self.facts) {
+            return Some(Glance::Untold(why));
+        }
         let value = route.one(self.facts)?;
         let fact = Fact { value, whole: None, members: BTreeMap::new(), now: self.now };
-        Some(range.check(&fact))
+        Some(Glance::Told(range.check(&fact)))
     }
 
     fn look_closely(&self, rule: &Held) -> Judgement {
         let mut tally = Tally::default();
-        let conditions: Vec<_> = rule
-            .conditions
-            .iter()
-            .map(|condition| (condition, condition.route.walk(self.facts, self.index())))
-            .collect();
-        for (condition, places) in conditions.iter().filter(|(condition, _)| condition.of_sample) {
-            match self.holds(condition, places.iter()) {
+        let walk = |route: &Route| route.walk(self.facts, self.index());
+        for condition in rule.conditions.iter().filter(|condition| condition.of_sample) {
+            match self.holds(condition, walk(&condition.route).iter()) {
                 Holds::Yes => {}
                 Holds::No => return tally.into_judgement(rule),
                 Holds::Unknown(unknown) => {
@@ -124,12 +141,13 @@ impl<'a> Bench<'a> {
                 }
             }
         }
+        let of_items = rule.conditions.iter().filter(|condition| !condition.of_sample);
+        let of_items: Vec<_> = of_items.map(|held| (held, walk(&held.route))).collect();
         // That a list has no such item is a measured fact.
         tally.judged = rule.per_item;
-        for place in rule.route.walk(self.facts, self.index()) {
-            let of_items = conditions.iter().filter(|(condition, _)| !condition.of_sample);
+        for place in walk(&rule.route) {
             let mut applies = Holds::Yes;
-            for (condition, beside) in of_items {
+            for (condition, beside) in &of_items {
                 let beside = beside.iter().filter(|other| place.is_beside(other));
                 match (self.holds(condition, beside), &applies) {
                     (Holds::No, _) => applies = Holds::No,
@@ -266,6 +284,12 @@ impl<'a> Bench<'a> {
             None => Holds::No,
         }
     }
+}
+
+/// What is seen of one value at a glance.
+enum Glance {
+    Told(Ruling),
+    Untold(Unknown),
 }
 
 enum Holds {

@@ -75,14 +75,41 @@ impl Route {
         self.steps.iter().filter(|step| matches!(step, Step::Each { .. })).count()
     }
 
+    /// Why nothing at all is known of its fact; `None` where something may be.
+    pub(super) fn untold(&self, facts: &Measurements) -> Option<Unknown> {
+        let fact = self.fact()?;
+        let (value, why) = (facts.fact(fact), facts.unknowns().get(fact));
+        match value {
+            None => Some(why.cloned().unwrap_or_else(not_looked_at)),
+            Some(Value::Null) => Some(why.cloned().unwrap_or_else(|| Reason::NotObserved.into())),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether it leads into a list or a map that is empty, of which nothing is unknown.
+    pub(super) fn is_barren(&self, facts: &Measurements) -> bool {
+        let [Step::Field(fact), Step::Each { .. }, ..] = &*self.steps else { return false };
+        let is_empty = match facts.fact(fact) {
+            Some(Value::Array(items)) => items.is_empty(),
+            Some(Value::Object(map)) => map.is_empty(),
+            _ => false,
+        };
+        is_empty && !Self::is_doubted(fact, facts)
+    }
+
+    /// Whether anything of a fact is named unknown.
+    fn is_doubted(fact: &str, facts: &Measurements) -> bool {
+        let from = (Bound::Included(fact), Bound::Unbounded);
+        let unknown = facts.unknowns().range::<str, _>(from).map(|(path, _)| path);
+        let mut after = unknown.map_while(|path| path.strip_prefix(fact));
+        after.any(|after| after.is_empty() || after.starts_with(['.', '[']))
+    }
+
     /// The one value at the end of a way without lists and maps, if it is there and nothing about its
     /// fact is unknown.
     pub(super) fn one<'a>(&self, facts: &'a Measurements) -> Option<&'a Value> {
         let (Step::Field(fact), rest) = self.steps.split_first()? else { return None };
-        let from = (Bound::Included(fact.as_str()), Bound::Unbounded);
-        let unknown = facts.unknowns().range::<str, _>(from).map(|(path, _)| path);
-        let mut after = unknown.map_while(|path| path.strip_prefix(fact.as_str()));
-        if after.any(|after| after.is_empty() || after.starts_with(['.', '['])) {
+        if Self::is_doubted(fact, facts) {
             return None;
         }
         let value = rest.iter().try_fold(facts.fact(fact)?, |value, step| match step {

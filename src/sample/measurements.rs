@@ -30,6 +30,11 @@ impl Measurements {
         self.facts.insert(key.to_owned(), serde_json::to_value(value).unwrap_or_default());
     }
 
+    /// Sets a top-level fact that is a JSON value already.
+    pub fn set_value(&mut self, key: &str, value: Value) {
+        self.facts.insert(key.to_owned(), value);
+    }
+
     /// Sets a part of a top-level fact that is an object; of anything else there are no parts.
     pub fn extend(&mut self, key: &str, part: &str, value: Value) {
         if let Some(Value::Object(parts)) = self.facts.get_mut(key) {

@@ -69,6 +69,15 @@ impl Sample {
         }
     }
 
+    /// Whether the sample did not look at this measurement (its dotted path), but states what earlier
+    /// ones have shown: then it is no observation of it.
+    pub fn recalls(&self, measure: &str) -> bool {
+        let recalled = self.measurements().and_then(|facts| facts.fact("recalled"));
+        let Some(recalled) = recalled.and_then(|list| list.as_array()) else { return false };
+        let fact = measure.split(['.', '[']).nth(1).unwrap_or_default();
+        recalled.iter().any(|key| key.as_str() == Some(fact))
+    }
+
     /// Why nothing was measured.
     pub fn unknown(&self) -> Option<&Unknown> {
         match &self.outcome {

@@ -74,6 +74,7 @@ impl Take for Taker {
             point: &entry.point,
             selection: &entry.selection,
             glimpses: entry.glimpse == Glimpse::Gives,
+            promised: entry.plan.is_guaranteed(),
         };
         Box::pin(Self::take(self, ask, cause, slot, memory))
     }

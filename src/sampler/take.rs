@@ -67,6 +67,8 @@ pub struct Ask<'a> {
     pub selection: &'a Selection,
     /// Whether a glimpse of another probe's measurements is welcome.
     pub glimpses: bool,
+    /// Whether its plan gives a guarantee.
+    pub promised: bool,
 }
 
 /// Why and for which slot a sample is taken.
@@ -166,6 +168,7 @@ impl Taker {
             cause,
             dialer: Dialer::new(self.outside.clone(), settings, point.probe, budget),
             glimpses: ask.glimpses,
+            promised: ask.promised,
         }
     }
 

@@ -37,6 +37,11 @@ pub struct Guarantee {
 }
 
 impl Plan {
+    /// Whether anything is promised at all.
+    pub fn is_guaranteed(&self) -> bool {
+        !self.detects.is_empty()
+    }
+
     /// What `detect` in this plan promises of a measure that each sample observes by so many fresh
     /// connections; one for each `detect` of a mix, none for other plans.
     pub fn guarantees(&self, per_sample: u32) -> Vec<Guarantee> {

@@ -20,9 +20,18 @@ impl Target {
         }
     }
 
-    /// The same of a sample by a plan with so many samples an hour, on average: where ports may be
-    /// scanned and none are listed, it asks those whose turn it is.
-    pub fn contacts_by_plan(&self, probe: ProbeKind, may_scan: bool, samples_per_hour: f64) -> f64 {
+    /// The same of a sample by a plan with so many samples an hour, on average. Where the plan gives
+    /// no guarantee, tls asks what has its turn; where ports may be scanned and none are listed, it
+    /// asks those whose turn it is.
+    pub fn contacts_by_plan(
+        &self,
+        probe: ProbeKind,
+        may_scan: bool,
+        (samples_per_hour, is_guaranteed): (f64, bool),
+    ) -> f64 {
+        if probe == ProbeKind::Tls && !is_guaranteed {
+            return TLS_IN_TURN;
+        }
         let drips = probe == ProbeKind::Ports && may_scan && self.settings.ports.is_none();
         if !drips || samples_per_hour <= 0.0 {
             return f64::from(self.contacts(probe, may_scan));
@@ -64,6 +73,8 @@ fn http(endpoint: &Endpoint) -> u32 {
 /// An endpoint that is known: one hello of each version in use, one of TLS 1.1 and below, one of
 /// SSLv2, and a real handshake; each fourth sample has one more. The first sample takes some thirty.
 const TLS: u32 = 5;
+/// A real handshake and the hello whose turn it is, where the plan gives no guarantee.
+const TLS_IN_TURN: f64 = 2.0;
 /// From the root down, two authorities, mail and CAA.
 const DNS_NAME: u32 = 25;
 /// A server by itself: SOA over UDP and TCP, version, recursion.
@@ -103,13 +114,17 @@ mod tests {
         }
         let dns = |text| target(text).contacts(ProbeKind::Dns, true);
         assert!(dns("192.0.2.1") < dns("a.test"));
+        let tls = |is_guaranteed| {
+            target("a.test").contacts_by_plan(ProbeKind::Tls, true, (4.0, is_guaranteed))
+        };
+        assert!(tls(false) < 3.0 && tls(true) >= 5.0);
         let mut scanned = target("192.0.2.1");
         assert_eq!(scanned.contacts(ProbeKind::Ports, true), DEFAULT_PORTS + CANARIES);
         assert_eq!(scanned.contacts(ProbeKind::Ports, false), 1);
         let ports = Some("1-65535".parse().expect("ports"));
         // Every five minutes all dangerous ports, a twelfth of the common and a 288th of all.
         let by_plan = |target: &Target, an_hour| {
-            target.contacts_by_plan(ProbeKind::Ports, true, an_hour).round() as u32
+            target.contacts_by_plan(ProbeKind::Ports, true, (an_hour, false)).round() as u32
         };
         let [dangerous, common, all] = [u32::from(RISKY), 91, 237];
         assert_eq!(by_plan(&scanned, 12.0), dangerous + common + all + CANARIES);
@@ -117,10 +132,13 @@ mod tests {
         // However often it looks, a port is asked no oftener than its window says.
         let an_hour = |samples: f64| {
             samples
-                * (scanned.contacts_by_plan(ProbeKind::Ports, true, samples) - f64::from(CANARIES))
+                * (scanned.contacts_by_plan(ProbeKind::Ports, true, (samples, false))
+                    - f64::from(CANARIES))
         };
         assert!((an_hour(3_600.0) / an_hour(36_000.0) - 1.0).abs() < 0.01);
-        assert!((scanned.contacts_by_plan(ProbeKind::Ports, false, 12.0) - 1.0).abs() < 1e-9);
+        assert!(
+            (scanned.contacts_by_plan(ProbeKind::Ports, false, (12.0, false)) - 1.0).abs() < 1e-9
+        );
         scanned.settings = Arc::new(Settings { ports, ..Settings::default() });
         assert_eq!(scanned.contacts(ProbeKind::Ports, true), 65_543);
         assert_eq!(by_plan(&scanned, 12.0), 65_543);

@@ -136,7 +136,8 @@ impl<'a> Round<'a> {
     async fn repeatedly(&self, job: Job<'_>, progress: &Progress) -> Vec<Judged> {
         let (mut all, mut memory) = (Vec::new(), None);
         // Only what was asked for is answered: a glimpse is the daemon's.
-        let ask = Ask { point: &job.point, selection: &job.target.selection, glimpses: false };
+        let (point, selection) = (&job.point, &job.target.selection);
+        let ask = Ask { point, selection, glimpses: false, promised: false };
         for nth in 0..self.often.samples {
             if nth > 0 {
                 sleep(self.often.interval).await;

@@ -57,7 +57,8 @@ pub(super) fn cost(target: &TargetConfig, scope: &Scope) -> Cost {
     let mut cost = Cost::default();
     for point in found.points {
         let an_hour = target.plan.samples_per_hour();
-        let contacts = |may_scan| target.target.contacts_by_plan(point.probe, may_scan, an_hour);
+        let plan = (an_hour, target.plan.is_guaranteed());
+        let contacts = |may_scan| target.target.contacts_by_plan(point.probe, may_scan, plan);
         let contacts: f64 = match (point.probe, &fixed) {
             // One sample asks the ports of every address.
             (ProbeKind::Ports, Some(all)) => {

@@ -1,6 +1,6 @@
 //! The scope, the targets and the discovery blocks, held against each other.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::inventory::discovery::is_list_name;
 use crate::inventory::{
     ContactKind, NameRule, Refusal, ResolverSpec, Scope, SourceSpec, fixed_addresses, parse_network,
 };
-use crate::target::{Endpoint, ProbeKind, Settings, of_network};
+use crate::target::{Endpoint, Labels, ProbeKind, Settings, of_network};
 
 /// The blocks of the file that say what is contacted.
 pub(super) struct Sites<'a> {
@@ -46,6 +46,7 @@ pub(super) fn check(
     }
     let (mut spans, mut targets) = (Vec::new(), Vec::new());
     let mut seen: HashSet<Arc<str>> = HashSet::new();
+    let mut common = Common::default();
     for At { value: target, .. } in file.targets {
         let at = target.target.clone();
         let credentials = keys::credentials(context, &target);
@@ -72,7 +73,7 @@ pub(super) fn check(
                 break;
             }
             spans.push(at.span.clone());
-            targets.push(config);
+            targets.push(common.shared(config));
         }
     }
     let scope = scope(context, file.scope, file.first_source, &targets, allowed)
@@ -110,6 +111,32 @@ fn found_without_numbers(
     let pins = source.pins.as_ref().or(defaults.pins.as_ref()).cloned().unwrap_or_default();
     let asn = source.asn.as_ref().or(defaults.asn.as_ref()).cloned();
     without_numbers(context, span, &Settings { pins, asn, ..Settings::default() });
+}
+
+/// What many targets have in common is kept once.
+#[derive(Default)]
+struct Common {
+    labels: BTreeSet<Arc<Labels>>,
+    settings: Arc<Settings>,
+}
+
+impl Common {
+    fn shared(&mut self, mut config: TargetConfig) -> TargetConfig {
+        let Some(target) = Arc::get_mut(&mut config.target) else { return config };
+        match self.labels.get(&target.labels) {
+            Some(known) => target.labels = Arc::clone(known),
+            None => {
+                self.labels.insert(Arc::clone(&target.labels));
+            }
+        }
+        // Those that share their switches stand together, as a rule.
+        if self.settings == target.settings {
+            target.settings = Arc::clone(&self.settings);
+        } else {
+            self.settings = Arc::clone(&target.settings);
+        }
+        config
+    }
 }
 
 /// Probes that were asked for by name and can only come to nothing.

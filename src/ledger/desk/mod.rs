@@ -107,8 +107,9 @@ impl Desk {
         let changes = self.look(key, &prepared);
         let mut entry = self.entry(key, &prepared);
         (entry.missed, entry.since) = (missed, since);
-        entry.sheet =
-            prepared.sheet.map(|mark| self.sheets.number(mark, &prepared.judgements, batch));
+        entry.sheet = prepared
+            .sheet
+            .map(|mark| self.sheets.number(mark, &prepared.sample, &prepared.judgements, batch));
         self.last_sample += 1;
         let id = self.last_sample;
         let mut receipt = Receipt::default();

@@ -11,7 +11,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::desk::Batch;
 use crate::ledger::event::Event;
 use crate::ledger::project::{counter, unjson};
-use crate::sample::{Judgement, Verdict};
+use crate::sample::{Judgement, Sample, Verdict};
 
 /// A rule as samples were held to it: id, measure and range. With another range it is another rule,
 /// and its evidence begins anew.
@@ -64,16 +64,15 @@ impl Sheets {
     pub(in crate::ledger) fn number(
         &mut self,
         mark: u128,
+        sample: &Sample,
         judgements: &[Judgement],
         batch: &mut Batch,
     ) -> i64 {
         if let Some(number) = self.known.get(&mark) {
             return *number;
         }
-        let said = judgements.iter().filter_map(|judgement| {
-            let code = code(judgement.verdict)?;
-            Some(self.rule(held(judgement), batch) * CODES + i64::from(code))
-        });
+        let said = said(sample, judgements)
+            .map(|(judgement, code)| self.rule(held(judgement), batch) * CODES + i64::from(code));
         let said = said.collect();
         self.last_sheet += 1;
         self.known.insert(mark, self.last_sheet);
@@ -94,14 +93,21 @@ impl Sheets {
 }
 
 /// What tells one sheet from another.
-pub(in crate::ledger) fn mark(judgements: &[Judgement]) -> u128 {
+pub(in crate::ledger) fn mark(sample: &Sample, judgements: &[Judgement]) -> u128 {
     let mut mark = Mark::default();
-    for judgement in judgements {
-        if let Some(code) = code(judgement.verdict) {
-            mark.take(&held(judgement), code);
-        }
+    for (judgement, code) in said(sample, judgements) {
+        mark.take(&held(judgement), code);
     }
     mark.0.finish128().as_u128()
+}
+
+/// What a sample says of rules: nothing of what it did not look at.
+fn said<'a>(
+    sample: &'a Sample,
+    judgements: &'a [Judgement],
+) -> impl Iterator<Item = (&'a Judgement, u8)> {
+    let looked = judgements.iter().filter(|judgement| !sample.recalls(&judgement.rule.measure));
+    looked.filter_map(|judgement| Some((judgement, code(judgement.verdict)?)))
 }
 
 /// A rule's number and what it said.

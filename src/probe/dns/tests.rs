@@ -120,6 +120,7 @@ impl Asked {
             cause: self.cause,
             dialer,
             glimpses: false,
+            promised: false,
         })
         .await
     }

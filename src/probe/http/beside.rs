@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::sample::{Measurements, Reason, Unknown};
 
 use super::exchange::Answer;
-use super::extras::{Asked, Extra, Origin};
+use super::extras::{Asked, CorsMethod, Extra, Origin};
 use super::facts::none;
 use super::walk::Hop;
 use super::{cors, exposures, security_txt, subresources, text, usable};
@@ -62,7 +62,10 @@ pub(super) fn further(asked: &[Asked], now: DateTime<Utc>, measurements: &mut Me
             .map_err(Clone::clone)
             .and_then(|answer| usable::judge_further(answer).map(|()| answer));
         match usable {
-            Ok(answer) => measurements.set(key, read(answer)),
+            Ok(answer) => match read(answer) {
+                Value::Null => measurements.set_unknown(key, none("the answer does not say")),
+                told => measurements.set_value(key, told),
+            },
             Err(unknown) => measurements.set_unknown(key, unknown),
         }
     };
@@ -70,6 +73,14 @@ pub(super) fn further(asked: &[Asked], now: DateTime<Utc>, measurements: &mut Me
     set("trace", Extra::Trace, &|answer| {
         let echoes = answer.body.start.windows(5).any(|window| window == b"TRACE");
         json!(answer.head.status == 200 && echoes)
+    });
+    set("methods", Extra::Cors(CorsMethod::Options, Origin::Foreign), &|answer| {
+        let allowed = answer.head.fields.joined("allow");
+        let methods = |allowed: String| -> Vec<String> {
+            let words = allowed.split(',').map(|word| text::clean(word.trim(), 32));
+            words.filter(|word| !word.is_empty()).take(MAX_METHODS).collect()
+        };
+        json!(allowed.map(methods))
     });
     set("compression", Extra::Compressed, &|answer| {
         let encoding = answer.head.fields.joined("content-encoding").unwrap_or_default();
@@ -84,3 +95,5 @@ pub(super) fn further(asked: &[Asked], now: DateTime<Utc>, measurements: &mut Me
         });
     }
 }
+
+const MAX_METHODS: usize = 32;

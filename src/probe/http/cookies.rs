@@ -23,6 +23,8 @@ pub(super) struct Cookie {
     pub(super) path: String,
     /// Domain; empty for the host alone.
     pub(super) domain: String,
+    /// Partitioned: kept apart for each site that embeds this one (CHIPS).
+    pub(super) partitioned: bool,
     /// Whether what `__Host-` or `__Secure-` promise is kept; true without one.
     pub(super) prefix_ok: bool,
     /// Whether the name looks like a session's.
@@ -53,6 +55,7 @@ impl Cookie {
     fn weaken(&mut self, other: Self) {
         self.secure &= other.secure;
         self.http_only &= other.http_only;
+        self.partitioned &= other.partitioned;
         self.prefix_ok &= other.prefix_ok;
         let rank = |word: &str| SAME_SITE.iter().position(|known| *known == word);
         if rank(other.same_site) < rank(self.same_site) {
@@ -94,6 +97,8 @@ fn parse(line: &str, is_https: bool, now: DateTime<Utc>) -> Option<Cookie> {
         same_site: read.same_site,
         path: clean(&masked(&read.path), MAX_TEXT),
         domain: clean(&read.domain, MAX_TEXT),
+        // Browsers heed it beside Secure only.
+        partitioned: read.partitioned && read.secure,
         prefix_ok,
         session: looks_like_a_session(name),
     })
@@ -103,6 +108,7 @@ fn parse(line: &str, is_https: bool, now: DateTime<Utc>) -> Option<Cookie> {
 struct Attributes {
     secure: bool,
     http_only: bool,
+    partitioned: bool,
     same_site: &'static str,
     path: String,
     domain: String,
@@ -120,6 +126,7 @@ impl Attributes {
             match &*name.trim().to_ascii_lowercase() {
                 "secure" => read.secure = true,
                 "httponly" => read.http_only = true,
+                "partitioned" => read.partitioned = true,
                 "samesite" => {
                     let known = SAME_SITE.into_iter().find(|w| w.eq_ignore_ascii_case(value));
                     read.same_site = known.unwrap_or_default();
@@ -278,6 +285,18 @@ mod tests {
         }
         let plain = parse("__Secure-a=b; Secure", false, now()).expect("a cookie");
         assert!(!plain.prefix_ok, "no browser takes it over http");
+    }
+
+    #[test]
+    fn a_cookie_is_partitioned_beside_secure_alone() {
+        for (line, partitioned) in [
+            ("a=b; Secure; Partitioned", true),
+            ("a=b; Partitioned", false),
+            ("a=b; Secure; PARTITIONED=x", true),
+            ("a=b; Secure", false),
+        ] {
+            assert_eq!(cookie(line).expect(line).partitioned, partitioned, "{line}");
+        }
     }
 
     #[test]

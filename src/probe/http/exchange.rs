@@ -1,4 +1,4 @@
-//! One request over one fresh connection to one address.
+//! One request to one address, over a fresh connection; or, of HTTP/2, over the one before.
 
 use std::error::Error as _;
 use std::io;
@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use url::{Position, Url};
+use url::{Origin, Position, Url};
 
 use crate::probe::Observation;
 use crate::probe::dial::{Copied, Dialer, Tee};
@@ -110,8 +110,82 @@ pub(super) struct Timings {
     pub(super) total: f64,
 }
 
-/// Asks. When this returns, the connection is closed and its permit given back.
-pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answer, Unknown> {
+/// An HTTP/2 connection that may carry one more request to where it leads.
+#[derive(Debug)]
+pub(super) struct Kept {
+    sender: http2::SendRequest<Empty<Bytes>>,
+    leash: Leash,
+    /// Where it leads: origin, address dialled, and the name in the hello.
+    way: (Origin, IpAddr, String),
+    /// The address that answered.
+    peer: IpAddr,
+    trust: Verdict,
+    asked: u8,
+}
+
+impl Kept {
+    fn leads_to(&self, question: &Question<'_>) -> bool {
+        let (origin, address, name) = &self.way;
+        self.asked < REQUESTS_A_CONNECTION
+            && *address == question.address
+            && name == question.server_name
+            && *origin == question.url.origin()
+    }
+
+    /// Ends the connection and gives its permit back.
+    pub(super) async fn close(self) {
+        self.leash.close().await;
+    }
+
+    async fn ask(&mut self, question: &Question<'_>) -> Result<Answer, Unknown> {
+        let clock = Clock::start();
+        self.asked += 1;
+        let (head, body) = over_h2(&mut self.sender, &trusting(question, &self.trust)).await?;
+        let total = clock.total();
+        let timings = Timings { first_byte: total, total, ..Timings::default() };
+        Ok(Answer { address: self.peer, head, body, trust: Some(self.trust.clone()), timings })
+    }
+}
+
+/// Asks, over the connection that was kept if it leads there. When this returns any other is closed
+/// and its permit given back; one that can carry more is kept.
+pub(super) async fn ask(
+    dialer: &Dialer,
+    question: &Question<'_>,
+    kept: &mut Option<Kept>,
+) -> Result<Answer, Unknown> {
+    let mut answer = match again(question, kept).await {
+        Some(answer) => answer,
+        None => afresh(dialer, question, kept).await?,
+    };
+    if let Some(credentials) = question.credentials {
+        // What a peer says back of them stays here, and leads nowhere.
+        let echoes = answer.head.fields.0.iter_mut();
+        let echoes = echoes.filter(|field| credentials.are_in(&field.value));
+        echoes.for_each(|field| REDACTED.clone_into(&mut field.value));
+    }
+    Ok(answer)
+}
+
+/// Over the connection that was kept; `None` where it leads elsewhere, or broke: peers may end one
+/// whenever they like.
+async fn again(question: &Question<'_>, kept: &mut Option<Kept>) -> Option<Answer> {
+    let mut open = kept.take()?;
+    if open.leads_to(question)
+        && let Ok(answer) = open.ask(question).await
+    {
+        *kept = Some(open);
+        return Some(answer);
+    }
+    open.close().await;
+    None
+}
+
+async fn afresh(
+    dialer: &Dialer,
+    question: &Question<'_>,
+    kept: &mut Option<Kept>,
+) -> Result<Answer, Unknown> {
     let mut clock = Clock::start();
     let port = question.url.port_or_known_default().unwrap_or(80);
     let connection = dialer
@@ -119,19 +193,17 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
         .await
         .map_err(|error| error.unknown())?;
     let mut timings = Timings { connect: clock.lap(), ..Timings::default() };
-    let address = connection.peer().map_or(question.address, |peer| peer.ip());
-    let ((mut head, body), trust) = if question.url.scheme() == "https" {
+    let peer = connection.peer().map_or(question.address, |peer| peer.ip());
+    let ((head, body), trust) = if question.url.scheme() == "https" {
         let name = ServerName::try_from(question.server_name.to_owned())
             .map_err(|error| Unknown::new(Reason::LocalError, error.to_string()))?;
         let mut secured = secure(connection, name).await?;
         timings.tls = clock.lap();
         secured.handshake.duration = Duration::from_secs_f64(timings.tls);
         let trust = judge(&secured, question, clock.start.elapsed());
-        // Whoever shows another certificate may be anyone.
-        let credentials = question.credentials.filter(|_| trust == Verdict::Trusted);
-        let question = &Question { credentials, ..question.clone() };
+        let question = &trusting(question, &trust);
         let spoken = if secured.is_h2 {
-            speak_h2(secured.stream, question).await?
+            speak_h2(secured.stream, question, (peer, &trust), kept).await?
         } else {
             speak_h1(secured.stream, question).await?
         };
@@ -141,12 +213,14 @@ pub(super) async fn ask(dialer: &Dialer, question: &Question<'_>) -> Result<Answ
     };
     timings.first_byte = clock.lap();
     timings.total = clock.total();
-    if let Some(credentials) = question.credentials {
-        // What a peer says back of them stays here, and leads nowhere.
-        let echoes = head.fields.0.iter_mut().filter(|field| credentials.are_in(&field.value));
-        echoes.for_each(|field| REDACTED.clone_into(&mut field.value));
-    }
-    Ok(Answer { address, head, body, trust, timings })
+    Ok(Answer { address: peer, head, body, trust, timings })
+}
+
+/// The question, without its credentials where the peer is not trusted: whoever shows another
+/// certificate may be anyone.
+fn trusting<'a>(question: &Question<'a>, trust: &Verdict) -> Question<'a> {
+    let credentials = question.credentials.filter(|_| *trust == Verdict::Trusted);
+    Question { credentials, ..question.clone() }
 }
 
 /// Whether the peer is to be trusted; `took` is how long it was until its handshake was done.
@@ -220,33 +294,42 @@ where
     spoken
 }
 
-async fn speak_h2<S>(stream: S, question: &Question<'_>) -> Result<(Head, Body), Unknown>
+async fn speak_h2<S>(
+    stream: S,
+    question: &Question<'_>,
+    (peer, trust): (IpAddr, &Verdict),
+    kept: &mut Option<Kept>,
+) -> Result<(Head, Body), Unknown>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let request = request(question, Version::HTTP_2)?;
     let leash = Leash::default();
-    let answered = async {
-        let (mut sender, connection) = http2::Builder::new(leash.lead())
-            .initial_stream_window_size(16 * 1024)
-            .max_header_list_size(MAX_HEADER_LIST)
-            .handshake(TokioIo::new(stream))
-            .await?;
-        leash.lead().execute(connection);
-        sender.send_request(request).await
-    };
-    let spoken = match answered.await {
-        Ok(response) => match head_of(&response) {
-            Ok(head) => {
-                let body = body::read(response.into_body(), &head, question.want).await;
-                Ok((head, body))
-            }
-            Err(unknown) => Err(unknown),
-        },
-        Err(error) => Err(reason(&error)),
-    };
-    leash.close().await;
+    let opened = http2::Builder::new(leash.lead())
+        .initial_stream_window_size(16 * 1024)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .handshake(TokioIo::new(stream))
+        .await;
+    let (mut sender, connection) = opened.map_err(|error| reason(&error))?;
+    leash.lead().execute(connection);
+    let spoken = over_h2(&mut sender, question).await;
+    if spoken.is_err() {
+        leash.close().await;
+        return spoken;
+    }
+    let way = (question.url.origin(), question.address, question.server_name.to_owned());
+    *kept = Some(Kept { sender, leash, way, peer, trust: trust.clone(), asked: 1 });
     spoken
+}
+
+async fn over_h2(
+    sender: &mut http2::SendRequest<Empty<Bytes>>,
+    question: &Question<'_>,
+) -> Result<(Head, Body), Unknown> {
+    let response = sender.send_request(request(question, Version::HTTP_2)?).await;
+    let response = response.map_err(|error| reason(&error))?;
+    let head = head_of(&response)?;
+    let body = body::read(response.into_body(), &head, question.want).await;
+    Ok((head, body))
 }
 
 fn head_of(response: &http::Response<Incoming>) -> Result<Head, Unknown> {
@@ -375,3 +458,6 @@ impl Clock {
 
 /// By RFC 9113 §6.5.2 each field counts 32 bytes more than it has.
 const MAX_HEADER_LIST: u32 = 64 * 1024;
+
+/// Those beyond are paced as connections are.
+const REQUESTS_A_CONNECTION: u8 = 4;

@@ -126,12 +126,10 @@ pub(super) struct Turns {
 impl Turns {
     /// What this run asks for.
     pub(super) fn take(&mut self, cause: Cause, now: DateTime<Utc>) -> Vec<Extra> {
-        let mut turns = turns();
-        let at = self.next % turns.len();
         match cause {
             Cause::Manual => {
                 let mut all: Vec<Extra> = Vec::new();
-                for extra in turns.into_iter().flatten() {
+                for extra in turns().into_iter().flatten() {
                     if !all.contains(&extra) {
                         all.push(extra);
                     }
@@ -143,6 +141,8 @@ impl Turns {
             // However often the page is sampled, the rest need not be.
             _ if now.timestamp().saturating_sub(self.last_at) < SECONDS_BETWEEN => Vec::new(),
             _ => {
+                let mut turns = turns();
+                let at = self.next % turns.len();
                 *self = Self { next: at + 1, last_at: now.timestamp() };
                 turns.swap_remove(at)
             }

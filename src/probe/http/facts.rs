@@ -161,7 +161,7 @@ fn hops(seen: &Seen, measurements: &mut Measurements) {
             "timings": answer.map(|answer| answer.timings).ok(),
         }));
     }
-    measurements.set("hops", written);
+    measurements.set_value("hops", Value::Array(written));
 }
 
 /// How https is served, and what Strict-Transport-Security it says at its entry.
@@ -180,7 +180,7 @@ fn https(seen: &Seen, measurements: &mut Measurements) {
                 https[part] = Value::Null;
                 measurements.set_unknown(format!("https.{part}"), none("https is refused"));
             }
-            measurements.set("https", https);
+            measurements.set_value("https", https);
             measurements.set_unknown("hsts", none("https is refused"));
             return;
         }
@@ -196,7 +196,7 @@ fn https(seen: &Seen, measurements: &mut Measurements) {
         Verdict::Untold(why) => (None, None, Some(why)),
     };
     let downgrades = downgrades(seen);
-    measurements.set(
+    measurements.set_value(
         "https",
         json!({
             "served": true,
@@ -235,7 +235,7 @@ fn downgrades(seen: &Seen) -> Result<bool, Unknown> {
 /// What the judged response says.
 fn posture(fields: &Fields, path: &str, measurements: &mut Measurements) {
     let csp = csp::read(fields);
-    measurements.set("csp", csp.to_json());
+    measurements.set_value("csp", csp.to_json());
     if !csp.is_present() {
         for part in ["unsafe_inline", "unsafe_eval", "wildcard_script"] {
             let why = Unknown::new(Reason::NotApplicable, "no policy");

@@ -67,7 +67,12 @@ pub(in crate::probe) async fn fetch(dialer: &Dialer, what: Fetch<'_>) -> Result<
         glimpse: None,
     };
     let dialer = dialer.clone().with_read_limit(exchange::READ_LIMIT);
-    let answer = exchange::ask(&dialer, &question).await?;
+    let mut kept = None;
+    let answer = exchange::ask(&dialer, &question, &mut kept).await;
+    if let Some(kept) = kept {
+        kept.close().await;
+    }
+    let answer = answer?;
     let media = answer.head.fields.first("content-type").unwrap_or_default();
     let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let untold = Verdict::Untold(Unknown::new(Reason::NotTls, "no TLS was spoken"));

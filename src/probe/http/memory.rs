@@ -37,7 +37,7 @@ impl Remembered {
     }
 }
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The http probe: what a site says in its header fields, over every hop, at one pinned address.
 //!
-//! Both schemes are walked (`walk`), each request over a fresh connection (`exchange`) whose raw
-//! head is kept (`head`, by `dial`'s `Tee`). What the responses say is read by one pure module a
+//! Both schemes are walked (`walk`), each request over a fresh connection or a kept one (`exchange`),
+//! whose raw head is kept (`head`, by `dial`'s `Tee`). What the responses say is read by one pure module a
 //! field, and put together in `facts`.
 
 mod beside;
@@ -65,7 +65,7 @@ pub(in crate::probe) use fetch::{Fetch, Fetched, fetch};
 /// The User-Agent where the config names no contact.
 const AGENT: &str = concat!("Secchi/", env!("CARGO_PKG_VERSION"), " (out-of-band sampler)");
 
-/// Takes one sample: one request a URL, each over a connection of its own, and a few more in turns.
+/// Takes one sample: one request a URL, and a few more in turns.
 pub async fn run(mut job: Job) -> Run {
     let start = Instant::now();
     let Some(address) = job.point.address else { return super::unresolved(&job.point) };
@@ -79,7 +79,7 @@ pub async fn run(mut job: Job) -> Run {
     let mut walker = Walker::new(&job, address, agent).await;
     let (http, https) = walks(&mut walker, starts, job.dialer.deadline()).await;
     let asked = further(&job, &mut walker, [https.as_ref(), http.as_ref()], &mut remembered).await;
-    let (hops, glimpse) = walker.into_seen();
+    let (hops, glimpse) = walker.into_seen().await;
     let seen = Seen { own: job.point.target.endpoint.host.clone(), hops, http, https };
     let (duration, connections) = (start.elapsed(), job.dialer.connections());
     let list = job.point.target.settings.hsts_preload_list.as_ref();

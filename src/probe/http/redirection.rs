@@ -36,7 +36,7 @@ pub(super) fn measure(seen: &Seen, measurements: &mut Measurements) {
         None => (arrival(last), Ok(walk.hops.len() - 1)),
     };
     let is_redirect = second.is_some() || walk.failure.is_some();
-    measurements.set(
+    measurements.set_value(
         KEY,
         json!({
             "http": if is_redirect { "redirects" } else { "serves" },

@@ -16,7 +16,7 @@ use crate::sample::{Reason, Unknown};
 use crate::target::{Endpoint, Host, Scheme};
 
 use super::body::Want;
-use super::exchange::{self, Answer, Question};
+use super::exchange::{self, Answer, Kept, Question};
 use super::redirect;
 
 /// The most responses of one walk.
@@ -113,6 +113,7 @@ pub(super) struct Walker<'a> {
     resolved: HashMap<Host, IpAddr>,
     hops: Vec<Hop>,
     glimpse: OnceLock<Observation>,
+    kept: Option<Kept>,
 }
 
 impl<'a> Walker<'a> {
@@ -121,11 +122,14 @@ impl<'a> Walker<'a> {
         let anchors = Anchors::load(&job.point.target.settings).await;
         let (resolved, hops, glimpse) = (HashMap::new(), Vec::new(), OnceLock::new());
         let guarded = guarded(&job.point.target.endpoint);
-        Self { job, agent, own, anchors, guarded, resolved, hops, glimpse }
+        Self { job, agent, own, anchors, guarded, resolved, hops, glimpse, kept: None }
     }
 
-    /// Every hop so far, and what the target's own handshake told of TLS.
-    pub(super) fn into_seen(self) -> (Vec<Hop>, Option<Observation>) {
+    /// Every hop so far, and what the target's own handshake told of TLS. No connection is left.
+    pub(super) async fn into_seen(self) -> (Vec<Hop>, Option<Observation>) {
+        if let Some(kept) = self.kept {
+            kept.close().await;
+        }
         (self.hops, self.glimpse.into_inner())
     }
 
@@ -194,7 +198,7 @@ impl<'a> Walker<'a> {
     }
 
     async fn ask(
-        &self,
+        &mut self,
         url: &Url,
         host: &Host,
         address: IpAddr,
@@ -223,7 +227,7 @@ impl<'a> Walker<'a> {
             now: self.job.now,
             glimpse: (self.job.glimpses && is_own).then_some(&self.glimpse),
         };
-        exchange::ask(&self.job.dialer, &question).await
+        exchange::ask(&self.job.dialer, &question, &mut self.kept).await
     }
 
     /// The pinned address for the target's own host; for another the first that the scope permits,

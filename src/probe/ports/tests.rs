@@ -50,6 +50,7 @@ fn job(settings: Settings, outside: Outside) -> Job {
         cause: crate::sample::Cause::Manual,
         dialer,
         glimpses: false,
+        promised: false,
     }
 }
 

@@ -230,7 +230,7 @@ mod tests {
             }
             let an_hour = 60.0 / minutes as f64;
             let kind = crate::target::ProbeKind::Ports;
-            let reckoned = target.contacts_by_plan(kind, true, an_hour) * steps as f64;
+            let reckoned = target.contacts_by_plan(kind, true, (an_hour, false)) * steps as f64;
             let off = reckoned / asked as f64;
             // Ports of two tiers at once are asked once; beside the ports there are canaries.
             assert!((0.95..1.15).contains(&off), "every {minutes} min: {off}");

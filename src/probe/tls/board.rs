@@ -58,6 +58,12 @@ impl Board {
         }
     }
 
+    /// Leaves a version to be told of anew.
+    pub(super) fn forget(&mut self, version: Version) {
+        self.versions.remove(&version);
+        self.contradicted.remove(&version);
+    }
+
     /// Whether one answer showed it and another denied it.
     pub(super) fn is_contradicted(&self, version: Version) -> bool {
         self.contradicted.contains(&version)

@@ -67,7 +67,7 @@ pub(super) fn state(facts: &mut Measurements, mut judged: Vec<Judged<'_>>) {
         }
     }
     let list: Vec<Value> = judged.iter().map(certificate).collect();
-    facts.set("certificates", list);
+    facts.set_value("certificates", Value::Array(list));
     worst(facts, &judged);
 }
 

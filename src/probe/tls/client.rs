@@ -87,6 +87,8 @@ pub(super) struct Tickets {
     pub(super) count: usize,
     /// The most early data that one allows, in bytes.
     pub(super) early_data: u32,
+    /// The longest time that one may be used for, in seconds; `None` where that does not show.
+    pub(super) lifetime: Option<u32>,
     /// Whether the peer had said all it had to say.
     pub(super) is_all: bool,
 }
@@ -118,6 +120,9 @@ impl ClientSessionStore for Purse {
     fn set_tls12_session(&self, _: ServerName<'static>, session: Tls12ClientSessionValue) {
         let mut kept = self.open();
         kept.tickets.count += 1;
+        // RFC 5077 §3.3: nought leaves the time to the client.
+        let lifetime = lifetime(&session).filter(|&seconds| seconds > 0);
+        kept.tickets.lifetime = kept.tickets.lifetime.max(lifetime);
         kept.tls12 = Some(session);
     }
 
@@ -132,6 +137,7 @@ impl ClientSessionStore for Purse {
     fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
         let mut kept = self.open();
         kept.tickets.count += 1;
+        kept.tickets.lifetime = kept.tickets.lifetime.max(lifetime(&ticket));
         kept.tickets.early_data = kept.tickets.early_data.max(ticket.max_early_data_size());
         if kept.tls13.len() < MAX_TICKETS {
             kept.tls13.push_back(ticket);
@@ -141,6 +147,13 @@ impl ClientSessionStore for Purse {
     fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         self.open().tls13.pop_front()
     }
+}
+
+/// How long a ticket may be used. rustls keeps it to itself, but for what it prints of a session.
+fn lifetime(session: &impl fmt::Debug) -> Option<u32> {
+    let printed = format!("{session:?}");
+    let (_, after) = printed.split_once("lifetime_secs: ")?;
+    after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// One session of a client, on a connection of its own.

@@ -316,7 +316,8 @@ const MAX_FRAGMENT: usize = 1 << 14;
 
 /// Reserved so that nobody ever implements them (RFC 8701 §2).
 pub(super) const GREASE_SUITE: u16 = 0x0a0a;
-const GREASE_GROUP: u16 = 0x1a1a;
+pub(super) const GREASE_GROUP: u16 = 0x1a1a;
+pub(super) const GREASE_SCHEME: u16 = 0x2a2a;
 const GREASE_EXTENSION: u16 = 0x2a2a;
 const GREASE_VERSION: u16 = 0x3a3a;
 

@@ -1,5 +1,6 @@
 //! The peer's handshake messages, decoded: only what a sample needs, nothing believed.
 
+use super::primes::{self, Mark};
 use super::suites;
 use crate::probe::trust::bits;
 
@@ -83,6 +84,7 @@ impl ServerHello {
 pub(super) struct KeyExchange {
     pub(super) group: Option<u16>,
     pub(super) dh_prime_bits: Option<usize>,
+    pub(super) dh_prime: Option<Mark>,
     /// The group of RFC 7919 that the prime is of.
     pub(super) ffdhe: Option<u16>,
     /// The size of a temporary RSA key (export suites).
@@ -109,6 +111,7 @@ impl KeyExchange {
         } else if name.contains("DHE") || name.contains("DH_anon") {
             let prime = body.vec16()?;
             exchange.dh_prime_bits = Some(bits(prime));
+            exchange.dh_prime = Some(primes::mark(prime));
             exchange.ffdhe = ffdhe(prime);
             body.vec16()?;
             body.vec16()?;

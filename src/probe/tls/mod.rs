@@ -32,6 +32,7 @@ mod line;
 mod messages;
 mod names;
 mod outcome;
+mod primes;
 mod reader;
 mod report;
 mod sentinel;
@@ -54,10 +55,11 @@ use crate::target::{Host, Scheme};
 
 use super::trust::Anchors;
 use super::{Job, Observation, Run};
+use features::Features;
 use line::Line;
 use report::{Frame, measure};
-use sentinel::Known;
-use walk::{Manner, walk};
+use sentinel::{Known, Pace};
+use walk::{Manner, Seen, walk};
 
 pub(super) use glimpse::glimpse;
 pub(super) use handshake::{Handshake, collect};
@@ -89,10 +91,8 @@ pub async fn run(job: Job) -> Run {
         seed: job.seed,
     };
     let known = Known::read(job.memory.as_ref());
-    let before = known.as_ref().filter(|known| {
-        job.is_planned() && !known.turn.wrapping_add(1).is_multiple_of(BETWEEN_FEATURES)
-    });
-    let seen = walk(line(job.seed), manner, known.as_ref(), job.now).boxed().await;
+    let pace = if job.may_look_in_turn() { Pace::InTurn } else { Pace::Whole };
+    let seen = walk(line(job.seed), manner, known.as_ref(), pace, job.now).boxed().await;
     let asked = features::Known {
         seen: &seen,
         server_name,
@@ -101,13 +101,13 @@ pub async fn run(job: Job) -> Run {
         intrusive: target.settings.intrusive,
         seed: !job.seed,
     };
-    let leaf = seen.handshake.served.certificates.first();
-    let same = before.filter(|before| !seen.is_anew && before.saw(leaf));
-    let features = same
-        .and_then(|before| before.features.clone())
-        .filter(|features| features.tried.is_some() == target.settings.intrusive);
-    let features = match features {
-        Some(features) => features,
+    let features = match recalled(&job, known.as_ref(), &seen) {
+        Some(mut features) => {
+            if let Some(slice) = seen.slice {
+                features::refresh(&line(asked.seed), asked, slice, &mut features).boxed().await;
+            }
+            features
+        }
         None => features::ask(&line(asked.seed), asked).boxed().await,
     };
     let connections = job.dialer.connections();
@@ -135,6 +135,19 @@ pub async fn run(job: Job) -> Run {
         known.write()
     });
     Run { observations: vec![observation], memory }
+}
+
+/// What else the peer can do, where that need not be asked all at once.
+fn recalled(job: &Job, known: Option<&Known>, seen: &Seen) -> Option<Features> {
+    let known = known.filter(|known| {
+        let is_due = known.turn.wrapping_add(1).is_multiple_of(BETWEEN_FEATURES);
+        // In turn they are asked a part at a time, but for what is asked with leave only.
+        let is_in_parts = job.may_look_in_turn() && known.restless == 0;
+        job.is_planned() && (!is_due || is_in_parts && !job.point.target.settings.intrusive)
+    })?;
+    let leaf = seen.handshake.served.certificates.first();
+    let features = known.features.clone().filter(|_| !seen.is_anew && known.saw(leaf))?;
+    (features.tried.is_some() == job.point.target.settings.intrusive).then_some(features)
 }
 
 /// Ticks from one time that all features are asked for to the next, where nothing else changes.

@@ -69,6 +69,7 @@ pub(super) fn measure(seen: &Seen, frame: Frame<'_>) -> Result<Measurements, Unk
     certificates(&mut facts, seen, frame);
     vulnerabilities(&mut facts, frame.features.tried.as_ref());
     grade::state(&mut facts);
+    facts.set("recalled", seen.recalled);
     unasked(&mut facts);
     Ok(facts)
 }
@@ -250,6 +251,7 @@ const KEYS: &[&str] = &[
     "configuration_shares",
     "configurations",
     "dh_prime_bits",
+    "dh_primes",
     "early_data",
     "encrypt_then_mac",
     "extended_master_secret",
@@ -263,9 +265,11 @@ const KEYS: &[&str] = &[
     "negotiated",
     "ocsp_staple",
     "post_quantum",
+    "recalled",
     "resumption",
     "secure_renegotiation",
     "server_order",
+    "session_ticket_lifetime",
     "session_tickets",
     "signature_schemes",
     "starttls",

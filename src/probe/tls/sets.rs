@@ -1,7 +1,7 @@
 //! What was enumerated as measurements: suites, groups, schemes, orders. A set that was not closed
 //! is a lower bound, and named as unknown with its reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, SecondsFormat};
 
@@ -12,19 +12,20 @@ use super::configurations::configurations;
 use super::enumerate::{Choices, Dimension, Order};
 use super::hello::ssl2_cipher;
 use super::names;
+use super::primes;
 use super::report::protocol;
 use super::suites;
 use super::walk::Seen;
 use super::wire::Version;
 
 /// States `cipher_suites`, `groups`, `signature_schemes`, `server_order`, `chacha20_prioritized`,
-/// `dh_prime_bits` and `intolerances`.
+/// `dh_prime_bits`, `dh_primes` and `intolerances`.
 pub(super) fn sets(facts: &mut Measurements, seen: &Seen) {
     cipher_suites(facts, seen);
     groups(facts, seen);
     schemes(facts, seen);
     orders(facts, seen);
-    primes(facts, seen);
+    finite_primes(facts, seen);
     let mut intolerances = seen.sets.intolerances.clone();
     intolerances.extend(seen.sets.choices.values().filter_map(|choices| choices.intolerance));
     if seen.sets.choices.values().any(|choices| choices.alpn.intolerant) {
@@ -49,6 +50,8 @@ pub(super) fn sets(facts: &mut Measurements, seen: &Seen) {
 struct Sets {
     members: BTreeMap<&'static str, Vec<String>>,
     open: Vec<(Version, Unknown)>,
+    /// Members that one answer showed and another denied.
+    flips: Vec<(Version, String)>,
 }
 
 impl Sets {
@@ -66,6 +69,10 @@ impl Sets {
         self.open.push((version, why.into()));
     }
 
+    fn flip(&mut self, version: Version, members: impl IntoIterator<Item = String>) {
+        self.flips.extend(members.into_iter().map(|member| (version, member)));
+    }
+
     fn state(mut self, facts: &mut Measurements, seen: &Seen, key: &str) {
         // Of several servers none need have all of it, nor lack all else.
         if configurations(seen).len() > 1 {
@@ -76,6 +83,10 @@ impl Sets {
         facts.set(key, self.members);
         for (version, why) in self.open {
             facts.set_unknown(Path::of(key).member(version.name()).to_string(), why);
+        }
+        for (version, member) in self.flips {
+            let path = Path::of(key).member(version.name()).member(&member);
+            facts.set_unknown(path.to_string(), Reason::Inconsistent);
         }
     }
 }
@@ -107,9 +118,8 @@ fn cipher_suites(facts: &mut Measurements, seen: &Seen) {
         };
         let names = choices.suites_in_order().into_iter().map(|s| suites::name(s).into_owned());
         sets.add(version, names);
-        if choices.is_contradicted() {
-            sets.open(version, Reason::Inconsistent);
-        } else if let Some(why) = why_open(&choices.suites) {
+        sets.flip(version, choices.suites.flips.iter().map(|&s| suites::name(s).into_owned()));
+        if let Some(why) = why_open(&choices.suites) {
             sets.open(version, why);
         }
     }
@@ -140,6 +150,8 @@ fn groups(facts: &mut Measurements, seen: &Seen) {
             continue;
         }
         sets.add(version, names);
+        let flips = choices.groups.flips.iter().chain(&choices.ffdhe.flips);
+        sets.flip(version, flips.map(|&group| names::group(group).into_owned()));
         // Without a suite that takes a group there is none.
         let unasked = |set: &Dimension, is_used: bool| match is_used {
             true => why_open(set),
@@ -176,6 +188,7 @@ fn schemes(facts: &mut Measurements, seen: &Seen) {
             }
             (Version::Tls12, Some(choices), _) => {
                 sets.add(version, named(&choices.schemes.found));
+                sets.flip(version, named(&choices.schemes.flips));
                 let why = match choices.has_signed() {
                     true => why_open(&choices.schemes),
                     false => why_open(&choices.suites),
@@ -248,8 +261,8 @@ pub(super) fn protocols(facts: &mut Measurements, seen: &Seen, offered: bool) {
     }
 }
 
-fn primes(facts: &mut Measurements, seen: &Seen) {
-    let primes = seen.board.answers.iter().filter_map(|answer| answer.key_exchange.dh_prime_bits);
+fn finite_primes(facts: &mut Measurements, seen: &Seen) {
+    let bits = seen.board.answers.iter().filter_map(|answer| answer.key_exchange.dh_prime_bits);
     let open = offered(seen)
         .filter(|&(version, _)| version < Version::Tls13)
         .filter_map(|(_, choices)| choices)
@@ -258,10 +271,19 @@ fn primes(facts: &mut Measurements, seen: &Seen) {
         Presence::Unknown(why) => Some(why),
         _ => None,
     });
-    match (primes.min(), open.or(doubt)) {
-        (Some(bits), _) => facts.set("dh_prime_bits", bits),
-        (None, Some(why)) => facts.set_unknown("dh_prime_bits", why),
-        // No suite that needs one.
-        (None, None) => facts.set_unknown("dh_prime_bits", Reason::NotApplicable),
+    let marks = seen.board.answers.iter().filter_map(|answer| answer.key_exchange.dh_prime);
+    let named: BTreeSet<String> = marks.map(primes::name).take(MOST_PRIMES).collect();
+    // No suite that needs one.
+    let why = open.or(doubt).unwrap_or_else(|| Reason::NotApplicable.into());
+    match bits.min() {
+        Some(bits) => facts.set("dh_prime_bits", bits),
+        None => facts.set_unknown("dh_prime_bits", why.clone()),
+    }
+    match named.is_empty() {
+        false => facts.set("dh_primes", named),
+        true => facts.set_unknown("dh_primes", why),
     }
 }
+
+/// Answers that primes are named of: a server that makes a new one each time names no more.
+const MOST_PRIMES: usize = 256;

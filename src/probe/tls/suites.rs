@@ -18,6 +18,22 @@ pub(super) fn is_tls13(suite: u16) -> bool {
     matches!(suite, 0x1301..=0x13ff | 0x00c6 | 0x00c7 | 0xc0b4 | 0xc0b5 | 0xc103..=0xc106)
 }
 
+/// Whether Mozilla's intermediate configuration (Server Side TLS 6.0) has the suite.
+pub(super) fn is_recommended(suite: u16) -> bool {
+    let name = name(suite);
+    let is_aead = name.contains("_GCM_") || name.contains("CHACHA20");
+    matches!(suite, 0x1301..=0x1303)
+        || is_aead
+            && [
+                "TLS_ECDHE_ECDSA_WITH_AES",
+                "TLS_ECDHE_RSA_WITH_AES",
+                "TLS_ECDHE_ECDSA_WITH_CHACHA",
+                "TLS_ECDHE_RSA_WITH_CHACHA",
+            ]
+            .iter()
+            .any(|kind| name.starts_with(kind))
+}
+
 /// How many suites a hello offers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Breadth {

@@ -8,6 +8,9 @@ mod pki;
 mod real;
 mod scripted;
 mod starttls;
+mod ticks;
+mod various;
+mod ways;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -29,6 +32,9 @@ struct Ask {
     budget: Duration,
     intrusive: bool,
     memory: Option<Memory>,
+    promised: bool,
+    /// Minutes after the tests' time.
+    minute: i64,
 }
 
 impl Default for Ask {
@@ -40,6 +46,8 @@ impl Default for Ask {
             budget: Duration::from_secs(10),
             intrusive: false,
             memory: None,
+            promised: false,
+            minute: 0,
         }
     }
 }
@@ -60,11 +68,12 @@ impl Ask {
         super::run(Job {
             point,
             memory: self.memory,
-            now: now(),
+            now: now() + chrono::Duration::minutes(self.minute),
             seed: 7,
             cause: crate::sample::Cause::Scheduled,
             dialer,
             glimpses: false,
+            promised: self.promised,
         })
         .await
     }

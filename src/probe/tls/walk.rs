@@ -4,6 +4,8 @@
 //! makes it; then the rest of the enumeration, several hellos side by side as far as the budget lets
 //! them; last the other kind of certificate, where only a real handshake can show it.
 
+mod revisit;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,13 +18,14 @@ use crate::probe::trust::Served;
 use crate::sample::{Reason, Unknown};
 
 use super::board::Board;
-use super::enumerate::{Enumeration, Question};
+use super::enumerate::{Enumeration, Question, Row};
+use super::features::Slice;
 use super::handshake::{Failure, Handshake, Offer, shake};
 use super::hello::HelloSpec;
 use super::line::Line;
 use super::names::Kinds;
 use super::outcome::{Answer, Outcome, Weight};
-use super::sentinel::{self, Known, Verdict};
+use super::sentinel::{self, Known, Pace};
 use super::suites::Breadth;
 use super::wire::Version;
 
@@ -43,10 +46,20 @@ pub(super) struct Seen {
     pub(super) stopped: Option<Unknown>,
     /// When each fact was confirmed last, in Unix seconds.
     pub(super) confirmed: BTreeMap<String, i64>,
-    /// The answer that showed something new, and began everything anew.
-    breach: Option<Answer>,
+    /// The answers that showed something new, and began something anew.
+    breaches: Vec<Answer>,
+    /// Known members that were refused, each by itself.
+    denied: Vec<Row>,
     /// Whether everything was asked for, rather than what a tick asks.
     pub(super) is_anew: bool,
+    /// The versions that were asked for anew, where not everything was.
+    focus: Vec<Version>,
+    /// What else is to be asked in this tick.
+    pub(super) slice: Option<Slice>,
+    /// Measurements that stand as they were remembered.
+    pub(super) recalled: &'static [&'static str],
+    /// Whether known members are refused together and accepted one by one.
+    pub(super) asks_apart: bool,
     /// What to remember.
     pub(super) leaves: Option<Known>,
 }
@@ -70,6 +83,7 @@ pub(super) async fn walk(
     line: Line<'_>,
     manner: Manner<'_>,
     known: Option<&Known>,
+    pace: Pace,
     now: DateTime<Utc>,
 ) -> Seen {
     let seen = Seen {
@@ -81,36 +95,62 @@ pub(super) async fn walk(
         upgrade: None,
         stopped: None,
         confirmed: BTreeMap::new(),
-        breach: None,
+        breaches: Vec::new(),
+        denied: Vec::new(),
         is_anew: known.is_none(),
+        focus: Vec::new(),
+        slice: None,
+        recalled: &[],
+        asks_apart: known.is_some_and(|known| known.asks_apart),
         leaves: None,
     };
-    let mut walk = Walk { line, manner, seen };
+    let mut walk = Walk { line, manner, seen, asks_other_kind: true };
     let is_there = match known {
         None => walk.introduce().await.is_some(),
-        Some(known) => walk.revisit(known, now).await.is_some(),
+        Some(known) => walk.revisit(known, pace, now).await.is_some(),
     };
     if is_there {
         walk.enumerate(manner.at_once).await;
-        walk.ask_other_kind().await;
+        if walk.has_lost_focus() {
+            walk.begin_anew();
+            walk.enumerate(manner.at_once).await;
+        }
+        if walk.recollect() {
+            walk.enumerate(manner.at_once).await;
+        }
+        if walk.asks_other_kind {
+            walk.ask_other_kind().await;
+        }
     }
     let mut seen = walk.seen;
-    if let Some(answer) = seen.breach.take() {
-        seen.sets.see(&answer);
-    }
     seen.board = std::mem::take(&mut seen.sets.board);
     if seen.stopped.is_none() && seen.board.is_any_offered() {
         sentinel::confirm_all(&mut seen, now);
         let turn = known.map_or(0, |known| known.turn.wrapping_add(1));
-        seen.leaves = Some(Known::of(&seen, seen.confirmed.clone(), turn));
+        let mut leaves = Known::of(&seen, seen.confirmed.clone(), turn);
+        leaves.restless = restless(&seen, known);
+        seen.leaves = Some(leaves);
     }
     seen
+}
+
+/// For how many ticks everything is looked at: some, once anything has changed or is not of a piece.
+fn restless(seen: &Seen, known: Option<&Known>) -> u32 {
+    let leaf = seen.handshake.served.certificates.first();
+    let is_changed = known.is_some_and(|known| {
+        seen.is_anew || !seen.focus.is_empty() || leaf.is_some() && !known.saw(leaf)
+    });
+    match is_changed || sentinel::is_odd(seen) {
+        true => RESTLESS,
+        false => known.map_or(0, |known| known.restless.saturating_sub(1)),
+    }
 }
 
 struct Walk<'a> {
     line: Line<'a>,
     manner: Manner<'a>,
     seen: Seen,
+    asks_other_kind: bool,
 }
 
 impl Walk<'_> {
@@ -135,67 +175,6 @@ impl Walk<'_> {
             return None;
         }
         Some(())
-    }
-
-    /// The same for an endpoint that is known: the hellos of a tick. Where they show something new,
-    /// or that something is gone, everything is asked for again at once.
-    async fn revisit(&mut self, known: &Known, now: DateTime<Utc>) -> Option<()> {
-        self.seen.sets = known.restore(self.manner.protocols, self.manner.seed);
-        if !self.seen.sets.is_done() {
-            // The first enumeration was not finished.
-            self.seen.confirmed.clone_from(&known.confirmed);
-            self.shake_hands().await;
-            return Some(());
-        }
-        self.seen.confirmed.clone_from(&known.confirmed);
-        let sentinels = sentinel::tick(&self.seen.sets, known.turn);
-        for (at, sentinel) in sentinels.iter().enumerate() {
-            let outcome = self.line.ask(&sentinel.spec).await;
-            if at == 0 {
-                let is_gone = matches!(outcome, Outcome::Unreached(_) | Outcome::NotTls(_));
-                self.seen.stopped = is_gone.then(|| outcome.unknown());
-                self.seen.upgrade = (outcome == Outcome::NotUpgraded).then_some(false);
-                if self.seen.stopped.is_some() || self.seen.upgrade == Some(false) {
-                    return None;
-                }
-                self.shake_hands().await;
-                let silent = Some(Failure::Other(Reason::Timeout.into()));
-                if outcome == Outcome::Timeout && self.seen.handshake.failure == silent {
-                    self.seen.stopped = Some(Reason::Timeout.into());
-                    return None;
-                }
-                if known.is_newer_than(self.seen.handshake.version) {
-                    self.begin_anew();
-                    break;
-                }
-                let leaf = self.seen.handshake.served.certificates.first();
-                let beside = known.chains_beside(leaf);
-                self.seen.chains.extend(beside);
-            }
-            if let Some(answer) = outcome.answer() {
-                self.seen.sets.board.answers.push(answer.clone());
-            }
-            match sentinel.judge(&outcome) {
-                Verdict::Confirmed => {
-                    let paths = sentinel.confirms.iter().cloned();
-                    self.seen.confirmed.extend(paths.map(|path| (path, now.timestamp())));
-                }
-                Verdict::Silent => {}
-                Verdict::Breached => {
-                    self.seen.breach = outcome.answer().cloned();
-                    self.begin_anew();
-                    break;
-                }
-            }
-        }
-        Some(())
-    }
-
-    fn begin_anew(&mut self) {
-        self.seen.is_anew = true;
-        self.seen.confirmed.clear();
-        self.seen.sets = Enumeration::new(self.manner.protocols, self.manner.seed);
-        self.tell_of_handshake();
     }
 
     async fn shake_hands(&mut self) {
@@ -380,6 +359,9 @@ fn pause(troubles: u32) -> Duration {
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Ticks that look at everything after a change.
+const RESTLESS: u32 = 48;
 
 /// A peer that shows another chain each time is not worth more.
 const MAX_CHAINS: usize = 16;

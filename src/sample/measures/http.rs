@@ -213,6 +213,13 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("http.trace", Kind::Bool, "Whether TRACE echoes the request.")
         .unpromised()
         .volatile(),
+    Measure::new(
+        "http.methods",
+        Kind::Set,
+        "The methods that Allow names in the answer to OPTIONS (RFC 9110 §10.2.1).",
+    )
+    .unpromised()
+    .volatile(),
     Measure::new("http.compression", Kind::Text, "The content coding chosen; empty for none.")
         .unpromised()
         .volatile(),
@@ -316,6 +323,11 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("http.cookies.secure", Kind::Bool, "Secure."),
     Measure::new("http.cookies.http_only", Kind::Bool, "HttpOnly."),
     Measure::new("http.cookies.same_site", Kind::Text, "Strict, Lax, None, or empty."),
+    Measure::new(
+        "http.cookies.partitioned",
+        Kind::Bool,
+        "Partitioned, beside Secure: kept apart for each embedding site.",
+    ),
     Measure::new(
         "http.cookies.prefix_ok",
         Kind::Bool,

@@ -55,6 +55,11 @@ pub(super) const MEASURES: &[Measure] = &[
     ),
     Measure::new("tls.dh_prime_bits", Kind::Integer, "The smallest Diffie-Hellman prime seen.")
         .unit(Unit::Bits),
+    Measure::new(
+        "tls.dh_primes",
+        Kind::Set,
+        "Diffie-Hellman primes seen, by the RFC's name (modp…: 2409, 3526; ffdhe…: 7919; rfc5114-…), else by SHA-256.",
+    ),
     Measure::new("tls.alpn", Kind::Set, "Application protocols accepted."),
     Measure::new("tls.certificates", Kind::Items, "Leaf certificates, one a key type served.")
         .subject(&["key_type"]),
@@ -187,6 +192,14 @@ pub(super) const MEASURES: &[Measure] = &[
     Measure::new("tls.fallback_scsv", Kind::Bool, "Whether RFC 7507 is supported.").unpromised(),
     Measure::new("tls.session_tickets", Kind::Bool, "Whether a ticket was issued."),
     Measure::new(
+        "tls.session_ticket_lifetime",
+        Kind::MapOf(&Kind::Integer),
+        "How long a ticket may be used, by version; in TLS 1.2 a hint.",
+    )
+    .unit(Unit::Seconds)
+    .unpromised()
+    .volatile(),
+    Measure::new(
         "tls.resumption",
         Kind::MapOf(&Kind::Bool),
         "Whether a session is taken up again, by version.",
@@ -249,6 +262,13 @@ pub(super) const MEASURES: &[Measure] = &[
         "tls.last_confirmed",
         Kind::MapOf(&Kind::Timestamp),
         "When each known fact was confirmed last, by its path.",
+    )
+    .unpromised()
+    .volatile(),
+    Measure::new(
+        "tls.recalled",
+        Kind::Set,
+        "Measurements that this sample did not look at, or not whole: they stand as earlier ones showed them, and it is no observation of them.",
     )
     .unpromised()
     .volatile(),

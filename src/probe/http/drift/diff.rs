@@ -39,11 +39,15 @@ pub(super) fn between(from: &Meaning, to: &Meaning) -> Vec<Change> {
             return None;
         }
         let (was, is) = (old.unwrap_or(&nothing), new.unwrap_or(&nothing));
-        let direction = match name.strip_prefix("csp") {
-            Some(rest) if name != "csp report-only" => policy(rest, old, new),
-            _ => plain(name, was, is),
+        let (direction, change) = match name.strip_prefix("csp") {
+            Some(rest) if name != "csp report-only" => {
+                (policy(rest, old, new), words(name, old, new))
+            }
+            _ if name == "hsts" => (plain(name, was, is), words(name, old, new)),
+            // Of the rest nothing and no words are one.
+            _ => (plain(name, was, is), words(name, Some(was), Some(is))),
         };
-        Some(Change { field: name.clone(), direction, change: words(name, old, new) })
+        Some(Change { field: name.clone(), direction, change })
     });
     changed.collect()
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::sample::Measurements;
 
-/// The facts of posture, by name. What is not in here is no drift: dates, ids, timings, values of
-/// cookies.
+/// The facts of posture that have any words, by name. What is not in here is no drift: dates, ids,
+/// timings, values of cookies.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(in crate::probe::http) struct Meaning(pub(super) BTreeMap<String, BTreeSet<String>>);
 
@@ -18,7 +18,9 @@ impl Meaning {
         let mut meaning = Self::default();
         for (name, path) in WORDS {
             let words = at(facts, path).map(words).unwrap_or_default();
-            meaning.0.insert((*name).to_owned(), words);
+            if !words.is_empty() {
+                meaning.0.insert((*name).to_owned(), words);
+            }
         }
         if let Some(seconds) = at(facts, "hsts.max_age").and_then(Value::as_u64) {
             let band =
@@ -33,7 +35,6 @@ impl Meaning {
                 meaning.0.insert(format!("csp{number} {directive}"), sources);
             }
         }
-        meaning.0.insert("leaks".to_owned(), BTreeSet::new());
         for leak in at(facts, "leaks").and_then(Value::as_array).into_iter().flatten() {
             let field = leak["field"].as_str().unwrap_or_default();
             let product = leak["product"].as_str().unwrap_or_default();

@@ -2,8 +2,9 @@
 //!
 //! Only meaning is compared (`meaning`), never bytes: nonces, cookie values, the order and case of
 //! fields are not in it. Each stratum (path, protocol, class of status) has a window of its last
-//! samples. A meaning that alternates with a known one is a variant and no news; one that has the window's majority is what the site is now. Cookies come and go: their union over
-//! the window is compared.
+//! samples. A meaning that alternates with a known one is a variant and no news; one that has the
+//! window's majority is what the site is now. Cookies come and go: their union over the window is
+//! compared.
 
 mod diff;
 mod meaning;
@@ -50,7 +51,7 @@ pub(super) struct Share {
 struct Window {
     /// The meanings seen, with what is known of each.
     variants: Vec<Variant>,
-    /// Which of them each of the last samples had, oldest first.
+    /// Which of them each of the last samples had, oldest first; empty while there was only one.
     recent: Vec<u8>,
     /// Every cookie seen, with its flags.
     cookies: BTreeMap<String, Cookie>,
@@ -79,7 +80,8 @@ struct Cookie {
 impl Past {
     /// Takes in one usable sample, and tells what it means that the site did not mean before.
     /// `cookies` are names with their flags. By plan every departure is told, and repeat samples
-    /// decide; by hand there are none, so that two of three samples must agree.
+    /// decide; by hand there are none, so that two of three samples must agree, and all three where
+    /// little was seen before.
     pub(super) fn step(
         &mut self,
         stratum: &str,
@@ -95,14 +97,20 @@ impl Past {
             }
         }
         let window = self.strata.entry(stratum.to_owned()).or_default();
-        let is_learning = window.age < occasion.learning();
-        let mut changes = window.step(meaning, is_learning);
+        let mut changes = window.step(meaning, window.age < occasion.learning());
+        // Cookies come and go: what is one of them shows only after a few samples.
+        let is_learning = window.age < occasion.learning().max(SETTLED);
         changes.extend(window.step_cookies(cookies, is_learning));
         window.age = window.age.saturating_add(1).min(LEARNING);
         changes.truncate(MAX_CHANGES);
         let fields = changes.iter().map(|change| change.field.clone()).collect();
         if occasion == Occasion::ByHand {
-            changes.retain(|change| window.departed.iter().any(|d| d.contains(&change.field)));
+            let is_young = window.age < LEARNING;
+            let agreeing = if is_young { 2 } else { 1 };
+            let departed = |change: &Change| {
+                window.departed.iter().filter(|fields| fields.contains(&change.field)).count()
+            };
+            changes.retain(|change| departed(change) >= agreeing);
         }
         window.departed.push(fields);
         let surplus = window.departed.len().saturating_sub(2);
@@ -161,14 +169,15 @@ impl Occasion {
 
 impl Window {
     fn step(&mut self, meaning: &Meaning, is_learning: bool) -> Vec<Change> {
+        let found = self.variants.iter().position(|variant| variant.meaning == *meaning);
+        // As a rule nothing changed, and nothing need be held against anything.
+        if let Some(at) = found.filter(|&at| self.variants[at].is_known) {
+            self.note(at);
+            return Vec::new();
+        }
         let reference = self.reference();
-        let at = match self.variants.iter().position(|variant| variant.meaning == *meaning) {
-            Some(at) => at,
-            None => self.admit(meaning, is_learning),
-        };
-        self.recent.push(u8::try_from(at).unwrap_or(u8::MAX));
-        let surplus = self.recent.len().saturating_sub(WINDOW);
-        self.recent.drain(..surplus);
+        let at = found.unwrap_or_else(|| self.admit(meaning, is_learning));
+        self.note(at);
         if self.variants[at].is_known {
             return Vec::new();
         }
@@ -187,6 +196,16 @@ impl Window {
         changes
     }
 
+    fn note(&mut self, at: usize) {
+        // Where there is one meaning there is nothing to count, and nothing new to remember.
+        if self.variants.len() == 1 {
+            return;
+        }
+        self.recent.push(u8::try_from(at).unwrap_or(u8::MAX));
+        let surplus = self.recent.len().saturating_sub(WINDOW);
+        self.recent.drain(..surplus);
+    }
+
     /// The meaning that the next one is held against: the known one seen last.
     fn reference(&self) -> Option<Meaning> {
         let known = |&&at: &&u8| self.variants.get(usize::from(at)).is_some_and(|v| v.is_known);
@@ -203,6 +222,10 @@ impl Window {
     fn admit(&mut self, meaning: &Meaning, is_known: bool) -> usize {
         let variant = Variant { meaning: meaning.clone(), is_known };
         if self.variants.len() < MAX_VARIANTS {
+            if self.variants.len() == 1 && self.recent.is_empty() {
+                let count = if self.age < LEARNING { usize::from(self.age) } else { WINDOW };
+                self.recent = vec![0; count];
+            }
             self.variants.push(variant);
             return self.variants.len() - 1;
         }
@@ -272,7 +295,8 @@ impl Window {
 const WINDOW: usize = 20;
 /// Samples during which everything is taken for known.
 const LEARNING: u8 = 10;
-const LEARNING_BY_HAND: u8 = 4;
+/// By hand there is no grace: what comes first is what the rest is held against.
+const LEARNING_BY_HAND: u8 = 1;
 /// Sightings after which a cookie is known.
 const SETTLED: u8 = 4;
 const MAX_STRATA: usize = 4;

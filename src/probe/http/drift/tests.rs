@@ -186,6 +186,19 @@ fn what_means_something_else_is_found_within_three_samples() {
 }
 
 #[test]
+fn by_hand_a_change_is_found_within_three_samples_however_little_was_seen_before() {
+    for before in [1, 2, 3, 4, 9, 10, 20] {
+        let mut watch = Watch::new(Occasion::ByHand);
+        for _ in 0..before {
+            assert!(watch.step(&site(&[]), &cookies(&[])).is_empty());
+        }
+        let after = site(&[("xfo", json!({"protected": false}))]);
+        let told: Vec<Change> = (0..3).flat_map(|_| watch.step(&after, &cookies(&[]))).collect();
+        assert!(told.iter().any(|change| change.direction == Direction::Weaker), "{before}");
+    }
+}
+
+#[test]
 fn a_cookie_that_loses_its_guards_is_found_and_a_new_one_is_told() {
     let mut watch = Watch::new(Occasion::ByPlan);
     let before = cookies(&[("sid", "HttpOnly Secure")]);

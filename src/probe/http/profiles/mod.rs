@@ -60,7 +60,7 @@ pub(super) fn measure(
         "hsts-preload",
         seen.https_entry().map(|fields| json!(hsts_preload::of_response(fields, Policy::OneYear))),
     );
-    measurements.set("profiles", reports);
+    measurements.set_value("profiles", Value::Object(reports));
 }
 
 /// Whether the first https response would be taken on the preload list, or kept there.

@@ -17,7 +17,7 @@ use crate::target::{Point, ProbeKind, Settings, Target};
 use crate::testing::ports;
 
 /// Servers on one port of as many loopback addresses, which end with the test.
-async fn edges(scripts: Vec<Script>) -> (u16, Vec<IpAddr>) {
+pub(super) async fn edges(scripts: Vec<Script>) -> (u16, Vec<IpAddr>) {
     let addresses: Vec<IpAddr> =
         (2_u8..).take(scripts.len()).map(|n| Ipv4Addr::new(127, 0, 83, n).into()).collect();
     for port in ports() {
@@ -40,13 +40,14 @@ async fn edges(scripts: Vec<Script>) -> (u16, Vec<IpAddr>) {
 }
 
 /// One sampling point with what it remembers.
-struct Watched {
+pub(super) struct Watched {
     point: Point,
     memory: Option<Memory>,
 }
 
 impl Watched {
-    fn of(port: u16, address: IpAddr) -> Self {
+    /// The point of one address.
+    pub(super) fn of(port: u16, address: IpAddr) -> Self {
         let target = format!("http://site.test:{port}").parse().expect("a target");
         let target = Arc::new(Target::new(target));
         Self {
@@ -56,7 +57,7 @@ impl Watched {
     }
 
     /// The measurements of one more sample by plan.
-    async fn sample(&mut self) -> Value {
+    pub(super) async fn sample(&mut self) -> Value {
         let dialer = Dialer::new(
             Unbounded::outside(),
             Arc::new(Settings::default()),
@@ -71,6 +72,7 @@ impl Watched {
             cause: Cause::Scheduled,
             dialer,
             glimpses: false,
+            promised: false,
         })
         .await;
         self.memory = ran.memory.or_else(|| self.memory.take());
@@ -83,10 +85,11 @@ impl Watched {
     }
 }
 
-const SOUND: &str = "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n\
+/// What a sound edge says.
+pub(super) const SOUND: &str = "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\n\
     Content-Security-Policy: default-src 'self'\r\nReferrer-Policy: no-referrer\r\n";
 
-fn page(fields: &str) -> String {
+pub(super) fn page(fields: &str) -> String {
     format!("HTTP/1.1 200 OK\r\n{fields}Content-Length: 2\r\n\r\nhi")
 }
 

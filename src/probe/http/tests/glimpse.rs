@@ -106,6 +106,7 @@ async fn what_it_tells_is_what_the_tls_probe_tells() {
         cause: crate::sample::Cause::Scheduled,
         dialer,
         glimpses: false,
+        promised: false,
     };
     let asked = facts(&tls::run(job).await.observations[0]);
     assert_eq!(asked["chain"]["trusted"], true, "{}", asked["chain"]);

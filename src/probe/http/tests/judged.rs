@@ -115,6 +115,9 @@ async fn by_hand_everything_is_asked_for() {
                 "Contact: mailto:a@b.example\nExpires: 2026-11-01T00:00:00Z\n",
             ),
             ("/", _) if request.starts_with("TRACE") => reply("200 OK", "", "TRACE / HTTP/1.1\r\n"),
+            ("/", Some("https://cors-probe.secchi.test")) => {
+                reply("200 OK", "Allow: GET, HEAD ,PUT\r\n", "")
+            }
             ("/", _) => reply("200 OK", "", ""),
             _ => reply("404 Not Found", "", ""),
         }
@@ -123,6 +126,7 @@ async fn by_hand_everything_is_asked_for() {
     let mut lab = Lab::of("site.test:8443", &[("site.test:8443", https)]).trusting(pem);
     lab.cause = Cause::Manual;
     let facts = lab.facts().await;
+    assert_eq!(facts["methods"], json!(["GET", "HEAD", "PUT"]));
     let readable: Vec<_> = facts["cors"]
         .as_array()
         .expect("a list")

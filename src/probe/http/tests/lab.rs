@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::probe::dial::{Contact, Dialer, Guard, Outside, Resolve, Unbounded};
@@ -99,13 +100,21 @@ async fn accepting(config: Arc<ServerConfig>, script: Script) -> u16 {
 
 /// A server that speaks HTTP/2 over TLS and answers 200 with these fields.
 pub(super) async fn h2(fields: &'static [(&'static str, &'static str)]) -> (u16, TextFile) {
+    h2_ending_after(usize::MAX, fields).await
+}
+
+/// The same, which says goodbye on every connection after so many answers.
+pub(super) async fn h2_ending_after(
+    answers: usize,
+    fields: &'static [(&'static str, &'static str)],
+) -> (u16, TextFile) {
     let (config, pem) = tls_config(&[b"h2", b"http/1.1"]);
     let acceptor = TlsAcceptor::from(config);
     let port = scripted(move |_, stream| {
         let acceptor = acceptor.clone();
         async move {
             if let Ok(stream) = acceptor.accept(stream).await {
-                serve_h2(stream, fields).await;
+                serve_h2(stream, answers, fields).await;
             }
         }
     });
@@ -114,19 +123,32 @@ pub(super) async fn h2(fields: &'static [(&'static str, &'static str)]) -> (u16,
 
 async fn serve_h2(
     stream: tokio_rustls::server::TlsStream<TcpStream>,
+    answers: usize,
     fields: &'static [(&'static str, &'static str)],
 ) {
-    let service = hyper::service::service_fn(move |request: http::Request<_>| async move {
-        let _: &hyper::body::Incoming = request.body();
-        let mut response = http::Response::builder().status(200);
-        for (name, value) in fields {
-            response = response.header(*name, *value);
+    let (left, enough) = (AtomicUsize::new(answers), Notify::new());
+    let service = hyper::service::service_fn(|request: http::Request<_>| {
+        if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            enough.notify_one();
         }
-        response.body(http_body_util::Empty::<bytes::Bytes>::new())
+        async move {
+            let _: &hyper::body::Incoming = request.body();
+            let mut response = http::Response::builder().status(200);
+            for (name, value) in fields {
+                response = response.header(*name, *value);
+            }
+            response.body(http_body_util::Empty::<bytes::Bytes>::new())
+        }
     });
     let io = hyper_util::rt::TokioIo::new(stream);
     let executor = hyper_util::rt::TokioExecutor::new();
-    let _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service).await;
+    let server = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service);
+    let mut server = std::pin::pin!(server);
+    tokio::select! {
+        _ = &mut server => return,
+        () = enough.notified() => server.as_mut().graceful_shutdown(),
+    }
+    let _ = server.await;
 }
 
 pub(super) async fn serve(mut stream: impl Stream + 'static, script: Script) {
@@ -211,7 +233,8 @@ impl Lab {
         let point = Point { target: Arc::new(target), probe: ProbeKind::Http, address };
         let dialer = Dialer::new(self.outside, settings, ProbeKind::Http, self.budget);
         let now = "2026-11-22T00:00:00Z".parse().expect("a date");
-        run(Job { point, memory: None, now, seed: 1, cause, dialer, glimpses }).await
+        let promised = false;
+        run(Job { point, memory: None, now, seed: 1, cause, dialer, glimpses, promised }).await
     }
 
     /// The measurements as JSON.

@@ -1,6 +1,7 @@
 //! The probe against scripted servers on loopback.
 
 mod credentials;
+mod drift;
 mod edges;
 mod glimpse;
 mod hostile;

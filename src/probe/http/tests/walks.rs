@@ -7,7 +7,9 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::lab::{Here, Lab, OnlySite, encrypted, encrypted_by, h2, ok, plain, says};
+use super::lab::{
+    Here, Lab, OnlySite, encrypted, encrypted_by, h2, h2_ending_after, ok, plain, says,
+};
 use crate::probe::dial::{Admission, Pace, Permit};
 use crate::sample::{Reason, Unknown, find_measure};
 use crate::target::TextFile;
@@ -56,6 +58,21 @@ async fn http_that_redirects_to_https_is_walked_without_asking_anything_twice() 
 }
 
 #[tokio::test]
+async fn over_http_2_further_requests_cost_no_further_connection_unless_the_peer_ends_it() {
+    for (answers, connections) in [(usize::MAX, 1), (2, 2), (1, 3)] {
+        let (https, pem) = h2_ending_after(answers, &[("x-frame-options", "DENY")]).await;
+        let lab = Lab::of("site.test:8443", &[("site.test:8443", https)]);
+        let run = lab.trusting(pem).run().await;
+        assert_eq!(run.observations[0].connections, connections, "{answers}");
+        let crate::sample::Outcome::Measured(facts) = &run.observations[0].outcome else {
+            panic!("{run:?}")
+        };
+        let asked = facts.fact("cors").and_then(Value::as_array).expect("a list");
+        assert_eq!(asked[0]["method"], "OPTIONS", "{asked:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_measurement_that_is_emitted_stands_in_the_catalogue() {
     let fields = "Server: nginx/1.2\r\nSet-Cookie: a=b\r\n\
         Content-Security-Policy: default-src 'self'\r\nStrict-Transport-Security: max-age=1\r\n";
@@ -75,7 +92,7 @@ async fn every_measurement_that_is_emitted_stands_in_the_catalogue() {
     }
     // Of the further requests only some had their turn, and no list was given.
     let unknown: Vec<&String> = facts["unknown"].as_object().expect("some").keys().collect();
-    assert_eq!(unknown, ["cors", "csp.nonce_reused", "hsts.preloaded"]);
+    assert_eq!(unknown, ["cors", "csp.nonce_reused", "hsts.preloaded", "methods"]);
 }
 
 fn strays_of(path: &str, value: &Value, strays: &mut Vec<String>) {

@@ -7,6 +7,8 @@
 mod answers;
 mod questions;
 
+pub(super) use questions::chacha_last;
+
 use crate::sample::Unknown;
 
 use super::super::board::Presence;
@@ -47,6 +49,11 @@ pub(in crate::probe::tls) struct Choices {
     pub(super) with_schemes: bool,
     /// Schemes that were left out of questions for suites.
     pub(super) spared: Vec<u16>,
+    /// Groups that another version has, and this one most likely too.
+    pub(super) believed: Vec<u16>,
+    /// Whether known groups are on offer again in all questions: what was asked without them was
+    /// refused.
+    pub(super) with_groups: bool,
     /// Answers that brought nothing where they had to.
     pub(super) stalls: u8,
     /// It took what nobody has.
@@ -112,6 +119,9 @@ pub(super) enum Aim {
     Chacha,
     /// Known suites that are not ranked.
     Rank,
+    /// Known suites, with a group or a scheme that nobody has.
+    StrangeGroup,
+    StrangeScheme,
 }
 
 /// How a question that was not accepted counts, once settled.
@@ -156,6 +166,8 @@ impl Choices {
             ranked: Vec::new(),
             with_schemes: false,
             spared: Vec::new(),
+            believed: Vec::new(),
+            with_groups: false,
             stalls: 0,
             accepts_anything: false,
             size: Size::Settled,
@@ -183,6 +195,26 @@ impl Choices {
             && !self.with_schemes
             && self.schemes.is_open()
             && ecdsa.len().max(others.len()) <= SPARED
+    }
+
+    /// Whether a question for something else leaves known groups out, so that its answer shows a new
+    /// one: where that cannot change which suite is chosen, and some group is likely to be left. A
+    /// refusal is asked again with every group.
+    fn spares_groups(&self, aim: Aim) -> bool {
+        let (is_13, found) = (self.version == Version::Tls13, &self.groups.found);
+        let may_spare = !self.with_groups && self.groups.is_open() && !found.is_empty();
+        let is_safe = match aim {
+            Aim::Reversed => is_13,
+            Aim::Suites => is_13 && self.order == Order::Server,
+            Aim::Schemes => self.order == Order::Server && self.has_rsa_groups(),
+            _ => false,
+        };
+        // A server of TLS 1.3 has three groups or more, as a rule.
+        let is_likely = match is_13 {
+            true => found.len() <= SPARED,
+            false => self.believed.iter().any(|group| !found.contains(group)),
+        };
+        may_spare && is_safe && is_likely
     }
 
     fn is_ecdhe(&self, suite: u16) -> bool {
@@ -231,16 +263,16 @@ impl Protocols {
 
 /// The kind of key that signs a key exchange.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Signer {
+pub(super) enum Signer {
     Rsa,
     Ecdsa,
     Dss,
 }
 
 impl Signer {
-    const ALL: [Self; 3] = [Self::Rsa, Self::Ecdsa, Self::Dss];
+    pub(super) const ALL: [Self; 3] = [Self::Rsa, Self::Ecdsa, Self::Dss];
 
-    fn of(scheme: u16) -> Self {
+    pub(super) fn of(scheme: u16) -> Self {
         match (Kinds::Ecdsa.fits(scheme), Kinds::Rsa.fits(scheme)) {
             (true, _) => Self::Ecdsa,
             (_, true) => Self::Rsa,
@@ -250,14 +282,14 @@ impl Signer {
 }
 
 /// Whose key signs the exchange of this suite, if any does.
-fn signer(suite: u16) -> Option<Signer> {
+pub(super) fn signer(suite: u16) -> Option<Signer> {
     let name = suites::name(suite);
     let kinds =
         [("DHE_RSA_", Signer::Rsa), ("DHE_ECDSA_", Signer::Ecdsa), ("DHE_DSS_", Signer::Dss)];
     kinds.into_iter().find(|(word, _)| name.contains(word)).map(|(_, kind)| kind)
 }
 
-fn is_chacha(suite: u16) -> bool {
+pub(super) fn is_chacha(suite: u16) -> bool {
     suites::name(suite).contains("CHACHA20")
 }
 

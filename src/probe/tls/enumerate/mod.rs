@@ -16,6 +16,7 @@ mod shape;
 mod simulated;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -33,6 +34,7 @@ pub(super) use choices::{Choices, Order};
 pub(super) use dimension::Dimension;
 pub(super) use kept::Kept;
 pub(super) use schemes13::Schemes13;
+pub(super) use watch::{Row, shown};
 
 /// The state of an endpoint's enumeration.
 #[derive(Clone, Debug)]
@@ -251,6 +253,18 @@ impl Enumeration {
             next = version.older();
         }
         self.begin_schemes13();
+        self.believe_groups();
+    }
+
+    /// What has groups in TLS 1.3 has them in TLS 1.2 as a rule.
+    fn believe_groups(&mut self) {
+        let Some(tls13) = self.choices.get(&Version::Tls13) else { return };
+        let legal = super::names::groups_for(Version::Tls12);
+        let found = tls13.groups.found.iter().copied();
+        let shared: Vec<u16> = found.filter(|g| *g < 0x0100 && legal.contains(g)).collect();
+        if let Some(tls12) = self.choices.get_mut(&Version::Tls12) {
+            tls12.believed = shared;
+        }
     }
 
     fn begin_schemes13(&mut self) {

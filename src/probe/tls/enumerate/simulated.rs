@@ -24,6 +24,9 @@ pub(super) struct Server {
     pub(super) is_mute: bool,
     /// Takes whatever is offered.
     pub(super) takes_anything: bool,
+    /// Takes whatever group, or scheme, stands first.
+    pub(super) takes_any_group: bool,
+    pub(super) takes_any_scheme: bool,
     /// Answers TLS 1.3 before it looks at the schemes.
     pub(super) is_blind: bool,
     pub(super) most_suites: Option<usize>,
@@ -149,6 +152,9 @@ impl Server {
                 true => self.groups.first().copied(),
                 false => common(&self.groups, &spec.groups, &allowed),
             };
+            if self.takes_any_group {
+                exchange.group = spec.groups.first().copied();
+            }
             exchange.group?;
             let curve = self.curve.filter(|_| !is_13 && name.contains("ECDSA"));
             if curve.is_some_and(|c| !spec.groups.is_empty() && !spec.groups.contains(&c)) {
@@ -165,6 +171,9 @@ impl Server {
                 (false, false) => !matches!(scheme, 0x0203 | 0x0303 | 0x0403 | 0x0503 | 0x0603),
             };
             exchange.scheme = common(&self.schemes, &spec.schemes, &fits);
+            if self.takes_any_scheme {
+                exchange.scheme = spec.schemes.first().copied();
+            }
             exchange.scheme?;
         }
         Some(exchange)

@@ -151,6 +151,50 @@ fn a_peer_that_takes_anything_is_not_believed() {
 }
 
 #[test]
+fn a_peer_that_takes_any_group_or_scheme_has_no_set_of_them() {
+    for own_order in [false, true] {
+        let groups = Server { takes_any_group: true, own_order, ..nginx() };
+        let (asked, count) = enumerate(&groups, 1, open);
+        assert!(count < 60, "{count}");
+        for version in [Version::Tls12, Version::Tls13] {
+            let choices = of(&asked, version);
+            assert!(choices.groups.lost.is_some() && !choices.groups.is_closed(), "{version}");
+            assert!(choices.groups.found.is_empty(), "{:?}", choices.groups.found);
+            assert_eq!(sorted(&choices.suites.found), sorted(&groups.suites[&version]));
+        }
+        let schemes = Server { takes_any_scheme: true, own_order, ..nginx() };
+        let (asked, count) = enumerate(&schemes, 1, open);
+        assert!(count < 60, "{count}");
+        let choices = of(&asked, Version::Tls12);
+        assert!(choices.schemes.lost.is_some() && choices.schemes.found.is_empty());
+        assert!(choices.suites.is_closed() && choices.groups.is_closed());
+        assert!(asked.schemes13.expect("asked").lost.is_some());
+    }
+}
+
+#[test]
+fn a_member_that_another_server_showed_is_named_and_the_set_is_closed_once_asked_again() {
+    for own_order in [false, true] {
+        let mut other = Server { own_order, ..nginx() };
+        other.suites.insert(Version::Tls12, vec![0x009c]);
+        let server = Server { own_order, ..nginx() };
+        let (mut asked, _) = enumerate(&server, 1, open);
+        let spec = of(&asked, Version::Tls12).without_known_suites();
+        let shown = other.answer(&spec);
+        asked.see(shown.answer().expect("an answer"));
+        let mut count = 0;
+        while let Some(question) = asked.next() {
+            asked.learn(&question, &server.answer(&question.spec), true);
+            count += 1;
+            assert!(count < 20, "no end of questions");
+        }
+        let suites = &of(&asked, Version::Tls12).suites;
+        assert_eq!((suites.flips.as_slice(), suites.found.len()), (&[0x009c][..], 7));
+        assert!(suites.is_closed() && count >= 4, "{count}");
+    }
+}
+
+#[test]
 fn a_server_that_answers_before_it_looks_at_the_schemes_leaves_them_unknown() {
     let (asked, _) = enumerate(&Server { is_blind: true, ..nginx() }, 1, open);
     assert!(asked.schemes13.expect("asked").lost.is_some());

@@ -29,6 +29,19 @@ pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Fact<Vec<String>> 
     Ok(used)
 }
 
+/// Asks again: by one handshake, if it shows what was known.
+pub(super) async fn again(
+    line: &Line<'_>,
+    known: Known<'_>,
+    before: &Fact<Vec<String>>,
+) -> Fact<Vec<String>> {
+    known.any_of(&[Version::Tls13])?;
+    match before {
+        Ok(used) if is_used(line, known, &ALL).await? != used.is_empty() => before.clone(),
+        _ => ask(line, known).await,
+    }
+}
+
 async fn is_used(
     line: &Line<'_>,
     known: Known<'_>,

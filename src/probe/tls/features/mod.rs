@@ -6,6 +6,7 @@ mod evidence;
 mod fallback;
 mod nameless;
 mod resumption;
+mod slices;
 mod smuggled;
 mod state;
 mod tolerance;
@@ -25,6 +26,7 @@ use super::walk::Seen;
 use super::wire::Version;
 
 pub(super) use nameless::Nameless;
+pub(super) use slices::{Slice, refresh};
 pub(super) use state::{negotiable, state};
 
 /// A fact, or why it could not be established.
@@ -54,6 +56,9 @@ pub(super) struct Features {
     pub(super) nameless: Option<Fact<Nameless>>,
     /// Whether a session is taken up again, by version.
     pub(super) resumption: BTreeMap<Version, Fact<bool>>,
+    /// How long a ticket of TLS 1.2 may be used, where current clients come to something newer.
+    #[serde(default)]
+    pub(super) ticket_lifetime: Option<u32>,
     /// Whether a command sent behind STARTTLS is carried out inside TLS.
     pub(super) smuggled: Option<Fact<bool>>,
     /// Whether the peer sent words in clear behind its go-ahead.
@@ -73,7 +78,7 @@ pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Features {
     features.fallback_scsv = Some(fallback::ask(line, known).await);
     features.encrypt_then_mac = Some(fallback::encrypt_then_mac(line, known).await);
     features.nameless = Some(nameless::ask(line, known).await);
-    features.resumption = resumption::ask(line, known).await;
+    (features.resumption, features.ticket_lifetime) = resumption::ask(line, known).await;
     features.certificate_compression = Some(compression::ask(line, known).await);
     if known.intrusive {
         features.tried = Some(try_all(line, known).boxed().await);

@@ -44,6 +44,29 @@ pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Fact<Nameless> {
     }
 }
 
+/// Asks again: by one hello, if that is answered as it was before.
+pub(super) async fn again(
+    line: &Line<'_>,
+    known: Known<'_>,
+    before: &Fact<Nameless>,
+) -> Fact<Nameless> {
+    if known.server_name.is_some()
+        && let (Some(version), Ok(before)) = (known.newest_clear(), before)
+    {
+        let spec = HelloSpec { sni: false, ..HelloSpec::new(version, Breadth::Every) };
+        let outcome = line.ask(&spec).await;
+        let leaf = outcome.answer().and_then(|a| a.certificates.as_ref()?.first());
+        let is_same = match outcome.answer() {
+            Some(_) => before.accepted && before.sha256 == leaf.map(|leaf| fingerprint(leaf)),
+            None => before.alert.is_some() && outcome.alert() == before.alert,
+        };
+        if is_same {
+            return Ok(before.clone());
+        }
+    }
+    ask(line, known).await
+}
+
 async fn ask_tls13(line: &Line<'_>, known: Known<'_>) -> Fact<Nameless> {
     let offer = Offer { server_name: None, alpn: known.alpn, kinds: Kinds::Any };
     let handshake = meet(line, &offer).await?;

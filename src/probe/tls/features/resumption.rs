@@ -17,24 +17,54 @@ use super::super::wire::Version;
 use super::{Fact, Known};
 
 /// Comes back to the version of the real handshake, and to TLS 1.2 where that was another.
-pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> BTreeMap<Version, Fact<bool>> {
-    let mut answers = BTreeMap::new();
+pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Resumption {
+    let (mut answers, mut lifetime) = (BTreeMap::new(), None);
     let real = &known.seen.handshake;
     let newest = real.version.filter(|_| real.failure.is_none());
     if let (Some(version), Some(client)) = (newest, &real.client) {
         answers.insert(version, come_back(line, client, real).await);
     }
     if newest != Some(Version::Tls12) && known.has(Version::Tls12) == Ok(true) {
-        answers.insert(Version::Tls12, both(line, known, &TLS12).await);
+        let (answer, told) = both(line, known, &TLS12).await;
+        answers.insert(Version::Tls12, answer);
+        lifetime = told;
     }
-    answers
+    (answers, lifetime)
+}
+
+/// By version, and how long a ticket of TLS 1.2 may be used, where that is not what a current client
+/// comes to.
+pub(super) type Resumption = (BTreeMap<Version, Fact<bool>>, Option<u32>);
+
+/// Comes back to the version of the real handshake alone, by the one connection that this takes.
+pub(super) async fn again(line: &Line<'_>, known: Known<'_>) -> Option<(Version, Fact<bool>)> {
+    let real = &known.seen.handshake;
+    let version = real.version.filter(|_| real.failure.is_none())?;
+    Some((version, come_back(line, real.client.as_ref()?, real).await))
 }
 
 async fn both(
     line: &Line<'_>,
     known: Known<'_>,
     version: &'static SupportedProtocolVersion,
-) -> Fact<bool> {
+) -> (Fact<bool>, Option<u32>) {
+    match begin(line, known, version).await {
+        Err(why) => (Err(why), None),
+        Ok((client, first)) => {
+            let lifetime = first.tickets.lifetime;
+            match &first.failure {
+                Some(failure) => (Err(failure.unknown()), None),
+                None => (come_back(line, &client, &first).await, lifetime),
+            }
+        }
+    }
+}
+
+async fn begin(
+    line: &Line<'_>,
+    known: Known<'_>,
+    version: &'static SupportedProtocolVersion,
+) -> Fact<(Arc<Client>, Handshake)> {
     let offer = Offer { server_name: known.server_name, alpn: known.alpn, kinds: Kinds::Any };
     let client = Client::new(&offer, &[version])
         .map_err(|error| Unknown::new(Reason::LocalError, error.to_string()))?;
@@ -42,10 +72,7 @@ async fn both(
     let (connection, give_up) = line.open().await.map_err(|outcome| outcome.unknown())?;
     let patience = line.read_timeout();
     let first = shake_for_tickets(&client, connection, give_up, patience).await;
-    match &first.failure {
-        Some(failure) => Err(failure.unknown()),
-        None => come_back(line, &client, &first).await,
-    }
+    Ok((client, first))
 }
 
 async fn come_back(line: &Line<'_>, client: &Arc<Client>, first: &Handshake) -> Fact<bool> {

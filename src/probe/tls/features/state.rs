@@ -19,6 +19,7 @@ use super::{Fact, Features, Nameless};
 pub(in crate::probe::tls) fn state(facts: &mut Measurements, seen: &Seen, features: &Features) {
     shown(facts, seen);
     tickets(facts, seen);
+    lifetimes(facts, &seen.handshake, features);
     let mut set = |key: &str, fact: Option<Fact<Value>>| match fact {
         Some(Ok(value)) => facts.set(key, value),
         Some(Err(why)) => facts.set_unknown(key, why),
@@ -95,6 +96,21 @@ fn tickets(facts: &mut Measurements, seen: &Seen) {
         (_, Some(true)) => facts.set("early_data", real.tickets.early_data),
         (Presence::Unknown(why), None) => facts.set_unknown("early_data", why),
         (Presence::Offered, None) => facts.set_unknown("early_data", Reason::NotObserved),
+    }
+}
+
+/// How long tickets may be used, by version.
+fn lifetimes(facts: &mut Measurements, real: &Handshake, features: &Features) {
+    let own = real.version.zip(real.tickets.lifetime);
+    let other = features.ticket_lifetime.map(|seconds| (Version::Tls12, seconds));
+    let known = other.into_iter().chain(own);
+    let known: Map<String, Value> =
+        known.map(|(version, seconds)| (version.name().to_owned(), json!(seconds))).collect();
+    let gives = facts.fact("session_tickets").and_then(Value::as_bool);
+    match (known.is_empty(), gives) {
+        (false, _) => facts.set("session_ticket_lifetime", known),
+        (true, Some(false)) => facts.set_unknown("session_ticket_lifetime", Reason::NotApplicable),
+        (true, _) => facts.set_unknown("session_ticket_lifetime", Reason::NotObserved),
     }
 }
 

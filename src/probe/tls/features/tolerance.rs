@@ -47,6 +47,30 @@ pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> BTreeMap<String, F
     found
 }
 
+/// Asks again of what is known to be borne: by the hello that holds nearly everything, or by the one
+/// in two segments. Only where it is not answered any more are more hellos sent.
+pub(super) async fn again(
+    line: &Line<'_>,
+    known: Known<'_>,
+    found: &mut BTreeMap<String, Fact<bool>>,
+    is_split: bool,
+) {
+    let twists = if is_split { &[SPLIT][..] } else { TOGETHER };
+    let is_borne = |(name, _): &Twist| found.get(*name) == Some(&Ok(false));
+    if !twists.iter().all(is_borne) {
+        return;
+    }
+    let mut all = plain(known);
+    for (_, twist) in twists {
+        twist(&mut all);
+    }
+    if line.ask(&all).await.answer().is_some() {
+        return;
+    }
+    let now = ask(line, known).await;
+    found.extend(now.into_iter().filter(|(_, fact)| fact.is_ok()));
+}
+
 /// A hello without twists: a current client's where the peer is current.
 fn plain(known: Known<'_>) -> HelloSpec {
     match known.newest_clear() {

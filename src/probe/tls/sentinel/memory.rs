@@ -14,11 +14,13 @@ use super::super::enumerate::{Enumeration, Kept};
 use super::super::features::Features;
 use super::super::messages::{KeyExchange, ServerHello};
 use super::super::outcome::Answer;
+use super::super::primes::Mark;
 use super::super::walk::Seen;
 use super::super::wire::Version;
 
 /// An endpoint as it is known.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
 pub(in crate::probe::tls) struct Known {
     kept: Kept,
     answers: Vec<Brief>,
@@ -34,6 +36,12 @@ pub(in crate::probe::tls) struct Known {
     leaf: Option<String>,
     /// The version that it came to.
     negotiated: Option<u16>,
+    /// Ticks that still look at everything, since something has changed or servers are not alike.
+    pub(in crate::probe::tls) restless: u32,
+    /// Whether known members are asked for one by one, since together they were refused.
+    pub(in crate::probe::tls) asks_apart: bool,
+    /// Whether the other kind of certificate could not be asked for.
+    pub(in crate::probe::tls) lacks_kind: bool,
 }
 
 /// An answer's hello, without what is large.
@@ -44,6 +52,8 @@ struct Brief {
     deflate: bool,
     extensions: Vec<u16>,
     dh_prime_bits: Option<usize>,
+    #[serde(default)]
+    dh_prime: Option<Mark>,
     asks_for_certificate: bool,
     is_cut: bool,
 }
@@ -87,6 +97,9 @@ impl Known {
             features: None,
             leaf: real.first().map(text),
             negotiated: seen.handshake.version.map(Version::code),
+            restless: 0,
+            asks_apart: seen.asks_apart,
+            lacks_kind: seen.missing_kind.is_some(),
         }
     }
 
@@ -129,6 +142,7 @@ impl Brief {
             deflate: hello.deflate,
             extensions: hello.extensions.clone(),
             dh_prime_bits: answer.key_exchange.dh_prime_bits,
+            dh_prime: answer.key_exchange.dh_prime,
             asks_for_certificate: answer.asks_for_certificate,
             is_cut: answer.cut.is_some(),
         })
@@ -153,8 +167,8 @@ impl Brief {
             session: 0,
             is_retry: false,
         };
-        let key_exchange =
-            KeyExchange { dh_prime_bits: self.dh_prime_bits, ..KeyExchange::default() };
+        let (dh_prime_bits, dh_prime) = (self.dh_prime_bits, self.dh_prime);
+        let key_exchange = KeyExchange { dh_prime_bits, dh_prime, ..KeyExchange::default() };
         Some(Answer {
             version,
             hello: Some(hello),

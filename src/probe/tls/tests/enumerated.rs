@@ -1,38 +1,24 @@
 //! Enumerations of real servers, over ways that limit hellos, mix servers or change them.
 
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
-use crate::probe::{Memory, Run};
-use crate::sample::{Measurements, Outcome};
+use crate::sample::Measurements;
 use crate::testing::{Pki, scripted};
 
-use super::peers::{OpenSsl, pass_on, record};
+use super::peers::OpenSsl;
+use super::ways::Way;
 use super::{Ask, fact, why};
 
 const SUITES: &str = "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384:AES128-SHA";
 
-async fn server(pki: &Pki, arguments: &[&str]) -> OpenSsl {
+pub(super) async fn server(pki: &Pki, arguments: &[&str]) -> OpenSsl {
     let leaf = pki.leaf(&["a.test"], true);
     OpenSsl::start(&[&leaf], "", &[&["-cipher", SUITES], arguments].concat()).await
 }
 
-fn measured(run: &Run) -> &Measurements {
-    match &run.observations[0].outcome {
-        Outcome::Measured(measurements) => measurements,
-        Outcome::Unknown(unknown) => panic!("nothing was measured: {unknown}"),
-    }
-}
-
-fn names(value: &Value) -> Vec<String> {
+pub(super) fn names(value: &Value) -> Vec<String> {
     let mut names: Vec<String> = serde_json::from_value(value.clone()).expect("names");
     names.sort();
     names
@@ -112,46 +98,6 @@ async fn two_unlike_servers_behind_one_address_are_never_taken_for_one() {
     assert_eq!(why(&m, "cipher_suites[TLSv1.2]").as_deref(), Some("inconsistent"));
 }
 
-async fn again(port: u16, memory: Option<Memory>) -> Run {
-    Ask { memory, ..Ask::default() }.sample(port).await
-}
-
-#[tokio::test]
-async fn what_is_known_is_watched_with_few_hellos_and_a_change_is_seen_at_once() {
-    let pki = Pki::new();
-    let before = server(&pki, &[]).await;
-    let after = server(&pki, &["-tls1_2"]).await;
-    let legacy = server(&pki, &["-cipher", "ALL:@SECLEVEL=0"]).await;
-    let to = Arc::new(AtomicU16::new(before.port));
-    let switch = Arc::clone(&to);
-    let port = scripted(move |_, mut stream| {
-        let port = to.load(Ordering::Relaxed);
-        async move {
-            let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-            let _ = copy_bidirectional(&mut stream, &mut to).await;
-        }
-    })
-    .await;
-    let mut run = again(port, None).await;
-    let first = serde_json::to_value(measured(&run)).expect("JSON");
-    for _ in 0..8 {
-        run = again(port, run.memory).await;
-        assert!(run.observations[0].connections <= 7, "{}", run.observations[0].connections);
-        let now = serde_json::to_value(measured(&run)).expect("JSON");
-        for key in ["versions", "cipher_suites", "groups", "signature_schemes", "certificates"] {
-            assert_eq!(now[key], first[key], "{key}");
-        }
-    }
-    assert!(measured(&run).fact("last_confirmed").is_some_and(|facts| facts.is_object()));
-    let known = run.memory.clone();
-    switch.store(legacy.port, Ordering::Relaxed);
-    let m = again(port, known.clone()).await;
-    assert_eq!(fact(measured(&m), "/versions/0"), "TLSv1.0");
-    switch.store(after.port, Ordering::Relaxed);
-    let run = again(port, known).await;
-    assert_eq!(fact(measured(&run), "/versions"), json!(["TLSv1.2"]));
-}
-
 /// What is called whole is whole, and what is offered is not called absent.
 fn assert_nothing_false(m: &Measurements, how: &str) {
     let offered = names(&fact(m, "/versions"));
@@ -171,26 +117,9 @@ fn assert_nothing_false(m: &Measurements, how: &str) {
 #[tokio::test]
 async fn a_limit_of_connections_a_second_hides_nothing() {
     let pki = Pki::new();
-    let to = Arc::new(server(&pki, &[]).await);
+    let backend = server(&pki, &[]).await;
     for most in [3, 8] {
-        let times = Arc::new(Mutex::new(Vec::<Instant>::new()));
-        let to = Arc::clone(&to);
-        let port = scripted(move |_, mut stream| {
-            let is_over = {
-                let mut times = times.lock().expect("times");
-                times.retain(|at| at.elapsed() < Duration::from_millis(200));
-                times.push(Instant::now());
-                times.len() > most
-            };
-            let to = Arc::clone(&to);
-            async move {
-                if !is_over {
-                    pass_on(&mut stream, to.port).await;
-                }
-            }
-        })
-        .await;
-        let m = Ask::default().measure(port).await;
+        let m = Ask::default().measure(Way::Rate(most).to(backend.port).await).await;
         assert_nothing_false(&m, &format!("{most} in 200 ms"));
     }
 }
@@ -199,17 +128,7 @@ async fn a_limit_of_connections_a_second_hides_nothing() {
 async fn a_peer_that_serves_one_at_a_time_is_known_whole() {
     let pki = Pki::new();
     let backend = server(&pki, &[]).await;
-    let (to, turn) = (backend.port, Arc::new(Semaphore::new(1)));
-    let port = scripted(move |_, mut stream| {
-        let turn = Arc::clone(&turn).try_acquire_owned();
-        async move {
-            if turn.is_ok() {
-                pass_on(&mut stream, to).await;
-            }
-        }
-    })
-    .await;
-    let m = Ask::default().measure(port).await;
+    let m = Ask::default().measure(Way::OneAtATime.to(backend.port).await).await;
     assert_nothing_false(&m, "one at a time");
     assert_eq!(fact(&m, "/versions"), json!(["TLSv1.2", "TLSv1.3"]));
 }
@@ -250,85 +169,9 @@ async fn a_peer_that_resets_hellos_of_many_suites_is_known_whole() {
 async fn answers_that_dribble_or_come_in_split_records_are_read_whole() {
     let pki = Pki::new();
     let backend = server(&pki, &[]).await;
-    let to = backend.port;
-    for splits in [false, true] {
-        let port = scripted(move |_, stream| async move {
-            let Ok(to) = TcpStream::connect(("127.0.0.1", to)).await else { return };
-            let _ = stream.set_nodelay(true);
-            let (mut from, mut back) = stream.into_split();
-            let (mut answers, mut on) = to.into_split();
-            let there = async {
-                let _ = copy(&mut from, &mut on).await;
-                let _ = on.shutdown().await;
-            };
-            tokio::join!(there, async {
-                match splits {
-                    true => split(&mut answers, &mut back).await,
-                    false => dribble(&mut answers, &mut back).await,
-                };
-                let _ = back.shutdown().await;
-            });
-        })
-        .await;
-        let m = Ask::default().measure(port).await;
-        assert_whole(&m, if splits { "split records" } else { "byte by byte" });
+    for way in [Way::Dribble, Way::Split] {
+        let m = Ask::default().measure(way.to(backend.port).await).await;
+        assert_whole(&m, &format!("{way:?}"));
         assert_eq!(fact(&m, "/negotiated/version"), "TLSv1.3");
     }
-}
-
-async fn dribble(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Option<()> {
-    loop {
-        to.write_all(&[from.read_u8().await.ok()?]).await.ok()?;
-    }
-}
-
-/// Handshake records in clear, each in records of seven bytes.
-async fn split(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf) -> Option<()> {
-    let mut is_clear = true;
-    loop {
-        let mut header = [0; 5];
-        from.read_exact(&mut header).await.ok()?;
-        let [kind, major, minor, high, low] = header;
-        let mut body = vec![0; usize::from(u16::from_be_bytes([high, low]))];
-        from.read_exact(&mut body).await.ok()?;
-        is_clear &= kind != 20;
-        let size = if kind == 22 && is_clear { 7 } else { body.len().max(1) };
-        for part in body.chunks(size) {
-            let version = u16::from_be_bytes([major, minor]);
-            to.write_all(&record(kind, version, part)).await.ok()?;
-        }
-    }
-}
-
-#[tokio::test]
-async fn what_one_of_several_servers_showed_once_stays_shown() {
-    let pki = Pki::new();
-    let most = server(&pki, &[]).await;
-    let odd = server(&pki, &["-cipher", "ALL:@SECLEVEL=0"]).await;
-    let once = Arc::new(AtomicU16::new(0));
-    let armed = Arc::clone(&once);
-    let port = scripted(move |_, mut stream| {
-        let (armed, most, odd) = (Arc::clone(&armed), most.port, odd.port);
-        async move {
-            // A hello capped at TLS 1.1 goes to the odd one, once.
-            let mut head = [0; 11];
-            while stream.peek(&mut head).await.is_ok_and(|read| (1..11).contains(&read)) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            let port = match head[9..11] == [3, 2] && armed.swap(0, Ordering::Relaxed) == 1 {
-                true => odd,
-                false => most,
-            };
-            let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await else { return };
-            let _ = copy_bidirectional(&mut stream, &mut to).await;
-        }
-    })
-    .await;
-    let first = again(port, None).await;
-    assert_eq!(fact(measured(&first), "/versions"), json!(["TLSv1.2", "TLSv1.3"]));
-    once.store(1, Ordering::Relaxed);
-    let breached = again(port, first.memory).await;
-    assert_eq!(once.load(Ordering::Relaxed), 0, "the old hello was asked");
-    let versions = fact(measured(&breached), "/versions");
-    assert!(versions.as_array().is_some_and(|all| all.len() == 3), "{versions}");
 }

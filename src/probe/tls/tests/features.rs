@@ -23,6 +23,7 @@ async fn a_current_server_has_what_current_clients_ask_for() {
         ("/fallback_scsv", json!(true)),
         ("/session_tickets", json!(true)),
         ("/resumption", json!({"TLSv1.2": true, "TLSv1.3": true})),
+        ("/session_ticket_lifetime", json!({"TLSv1.2": 7200, "TLSv1.3": 7200})),
         ("/early_data", json!(0)),
         ("/certificate_compression", json!([])),
         ("/intolerances", json!([])),
@@ -55,6 +56,9 @@ async fn what_a_server_was_told_to_leave_out_is_not_there() {
         let m = Ask::default().measure(server.port).await;
         assert_eq!(fact(&m, pointer), value, "{arguments:?}");
     }
+    let server = OpenSsl::start(&[&leaf], "", &["-num_tickets", "0", "-tls1_3"]).await;
+    let m = Ask::default().measure(server.port).await;
+    assert_eq!(why(&m, "session_ticket_lifetime").as_deref(), Some("not_applicable"));
     let server = OpenSsl::start(&[&leaf], "", &["-tls1_3"]).await;
     let m = Ask::default().measure(server.port).await;
     for key in ["fallback_scsv", "encrypt_then_mac", "secure_renegotiation"] {

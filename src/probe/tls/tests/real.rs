@@ -1,12 +1,23 @@
 //! Against OpenSSL.
 
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 
+use crate::probe::dial::{Dialer, Unbounded};
 use crate::sample::Outcome;
+use crate::target::{ProbeKind, Settings};
 use crate::testing::{Pki, scripted};
 
+use super::super::enumerate::Order;
+use super::super::line::Line;
+use super::super::sentinel::Pace;
+use super::super::walk::{Manner, Seen, walk};
+use super::super::wire::Version;
 use super::peers::OpenSsl;
 use super::{Ask, fact, why};
 
@@ -73,6 +84,66 @@ async fn legacy_versions_are_seen_each() {
         assert_eq!(fact(&m, "/certificates/0/key_type"), "rsa", "{arguments:?}");
         assert_eq!(fact(&m, "/certificates/0/key_bits"), 2048);
     }
+}
+
+/// The number: all that OpenSSL 3 has, of both kinds of key, in its own order.
+#[tokio::test]
+async fn openssl_with_everything_on_is_known_whole_from_174_connections() {
+    let pki = Pki::new();
+    let (rsa, ec) = (pki.leaf(&["a.test"], true), pki.leaf(&["a.test"], false));
+    let all = ["-cipher", "ALL:COMPLEMENTOFALL@SECLEVEL=0", "-serverpref"];
+    for (leaves, most) in [(&[&rsa, &ec][..], 174), (&[&rsa], 150)] {
+        let server = OpenSsl::start(leaves, "", &all).await;
+        let (seen, connections) = walked(server.port).await;
+        let suites = |version| {
+            let choices = &seen.sets.choices[&version];
+            assert!(choices.suites.is_closed() && choices.groups.is_closed(), "{version}");
+            assert_eq!(choices.order, Order::Server, "{version}");
+            choices.suites_in_order().len()
+        };
+        assert!(suites(Version::Tls10) >= 20 && suites(Version::Tls12) >= 60);
+        assert_eq!(suites(Version::Tls13), 3);
+        assert!(connections <= most, "{connections} connections for {} keys", leaves.len());
+    }
+}
+
+/// The enumeration and the real handshake, without features; and the connections they took.
+async fn walked(port: u16) -> (Seen, u32) {
+    let host = crate::target::Host::Address(Ipv4Addr::LOCALHOST.into());
+    let budget = Duration::from_secs(30);
+    let settings = Arc::new(Settings::default());
+    let dialer = Dialer::new(Unbounded::outside(), settings, ProbeKind::Tls, budget);
+    let to = (Ipv4Addr::LOCALHOST.into(), port);
+    let line = Line::new(dialer.clone(), &host, to, None, Some("a.test"), 1);
+    let web: &[&[u8]] = &[b"h2", b"http/1.1"];
+    let manner =
+        Manner { alpn: web, protocols: web, server_name: Some("a.test"), at_once: 4, seed: 1 };
+    let seen = walk(line, manner, None, Pace::Whole, super::now()).await;
+    (seen, dialer.connections())
+}
+
+#[tokio::test]
+async fn a_prime_that_many_servers_share_is_named() {
+    let pki = Pki::new();
+    let leaf = pki.leaf(&["a.test"], true);
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("dh.pem");
+    let made = std::process::Command::new("openssl")
+        .args(["genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", "group:ffdhe3072", "-out"])
+        .arg(&file)
+        .status();
+    assert!(made.expect("openssl").success());
+    let suites = ["-tls1_2", "-cipher", "DHE-RSA-AES128-GCM-SHA256"];
+    let own = ["-dhparam", file.to_str().expect("a path")];
+    for (more, name, bits) in [(&[][..], "modp2048", 2048), (&own, "ffdhe3072", 3072)] {
+        let server = OpenSsl::start(&[&leaf], "", &[&suites, more].concat()).await;
+        let m = Ask::default().measure(server.port).await;
+        assert_eq!(fact(&m, "/dh_primes"), json!([name]));
+        assert_eq!(fact(&m, "/dh_prime_bits"), bits);
+    }
+    let server = OpenSsl::start(&[&leaf], "", &["-tls1_3"]).await;
+    let m = Ask::default().measure(server.port).await;
+    assert_eq!(why(&m, "dh_primes").as_deref(), Some("not_applicable"));
 }
 
 #[tokio::test]
@@ -190,7 +261,7 @@ async fn proxy(backend: u16, drops: impl Fn(usize) -> bool + Send + 'static) -> 
 }
 
 async fn assert_nothing_offered_is_absent(port: u16, how: &str) {
-    let budget = std::time::Duration::from_secs(2);
+    let budget = Duration::from_secs(2);
     let mut run = Ask { budget, ..Ask::default() }.sample(port).await;
     let Outcome::Measured(m) = run.observations.swap_remove(0).outcome else { return };
     let offered = fact(&m, "/versions");

@@ -9,7 +9,7 @@ mod keys;
 mod sri;
 mod transport;
 
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use url::Url;
 
 pub(in crate::probe::http) use fields::sharing;
@@ -81,18 +81,25 @@ pub(in crate::probe::http) fn accepts(status: u16) -> bool {
 pub(in crate::probe::http) fn report(scan: &Scan<'_>) -> Value {
     let results = results(scan);
     let (score, grade) = grade(results.iter().map(|(_, key)| keys::modifier(key)));
-    let tests: Map<String, Value> = results
-        .iter()
-        .map(|(test, key)| {
-            let result = json!({
-                "result": key,
-                "pass": keys::passes(key),
-                "modifier": keys::modifier(key),
-            });
-            ((*test).to_owned(), result)
-        })
-        .collect();
-    json!({ "version": VERSION, "score": score, "grade": grade, "tests": tests })
+    let tests = results.map(|(test, key)| {
+        let result = object([
+            ("result", key.into()),
+            ("pass", keys::passes(key).into()),
+            ("modifier", keys::modifier(key).into()),
+        ]);
+        (test, result)
+    });
+    let score = score.into();
+    object([
+        ("version", VERSION.into()),
+        ("score", score),
+        ("grade", grade.into()),
+        ("tests", object(tests)),
+    ])
+}
+
+fn object<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Object(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 /// The key that each test comes to.

@@ -3,8 +3,9 @@
 use crate::sample::{Reason, Unknown};
 
 use super::super::super::board::Presence;
-use super::super::super::hello::{GREASE_SUITE, HelloSpec};
+use super::super::super::hello::{GREASE_GROUP, GREASE_SCHEME, GREASE_SUITE, HelloSpec};
 use super::super::super::outcome::Answer;
+use super::super::super::wire::Version;
 use super::super::dimension::Dimension;
 use super::super::shape::Shape;
 use super::{Aim, Choices, No, Order, Signer, Size, is_chacha, signer};
@@ -36,6 +37,16 @@ impl Choices {
         }
     }
 
+    /// A server that takes a prime of its own, though every finite-field group was on offer, does not
+    /// negotiate them (RFC 7919 §4).
+    fn note_own_prime(&mut self, spec: &HelloSpec, answer: &Answer) {
+        let exchange = &answer.key_exchange;
+        if exchange.dh_prime_bits.is_some() && exchange.ffdhe.is_none() {
+            self.ffdhe
+                .exclude(spec.groups.iter().copied().filter(|g| (0x0100..0x0200).contains(g)));
+        }
+    }
+
     /// Takes an accepted question's answer.
     pub(in crate::probe::tls::enumerate) fn accept(
         &mut self,
@@ -52,6 +63,7 @@ impl Choices {
         }
         self.note_spared(aim);
         let is_news = self.record(answer);
+        self.note_own_prime(spec, answer);
         self.give_up_groups();
         match aim {
             Aim::Whole => {
@@ -76,6 +88,8 @@ impl Choices {
                 self.size = Size::Settled;
                 self.intolerance = Some("many_suites");
             }
+            Aim::StrangeGroup => self.groups.is_judged = true,
+            Aim::StrangeScheme => self.schemes.is_judged = true,
             Aim::Groups if !is_news && answer.group().is_some() => self.close_groups(spec),
             Aim::Suites | Aim::Groups | Aim::Schemes if !is_news => self.stall(aim, answer),
             Aim::Ffdhe if !is_news => self.ffdhe.exclude(spec.groups.iter().copied()),
@@ -93,6 +107,13 @@ impl Choices {
 
     /// Takes what an answer chose; whether any of it is news.
     pub(in crate::probe::tls::enumerate) fn record(&mut self, answer: &Answer) -> bool {
+        let why = || Unknown::new(Reason::Inconsistent, ANYTHING);
+        if answer.group() == Some(GREASE_GROUP) {
+            self.groups.disbelieve(&why());
+        }
+        if answer.key_exchange.scheme == Some(GREASE_SCHEME) {
+            self.schemes.disbelieve(&why());
+        }
         let suite = answer.suite().is_some_and(|suite| self.suites.find(suite));
         let group = answer.group().is_some_and(|group| self.groups.find(group));
         let scheme = answer.key_exchange.scheme.is_some_and(|scheme| self.schemes.find(scheme));
@@ -137,7 +158,15 @@ impl Choices {
             return;
         }
         self.note_spared(aim);
-        if aim == Aim::Suites && self.spares_schemes() && matches!(no, No::Refused { .. }) {
+        let is_refused = matches!(no, No::Refused { .. });
+        let is_spared = |group: &u16| !spec.groups.contains(group);
+        let may_spare = self.version > Version::Ssl3
+            && matches!(aim, Aim::Reversed | Aim::Suites | Aim::Schemes);
+        if is_refused && may_spare && !self.with_groups && self.groups.found.iter().any(is_spared) {
+            self.with_groups = true;
+            return;
+        }
+        if aim == Aim::Suites && self.spares_schemes() && is_refused {
             self.with_schemes = true;
             return;
         }
@@ -162,6 +191,8 @@ impl Choices {
             }
             (Aim::Reversed, _) => self.order = Order::Unclear,
             (Aim::Chacha, _) => self.chacha = Some(false),
+            (Aim::StrangeGroup, _) => self.groups.is_judged = true,
+            (Aim::StrangeScheme, _) => self.schemes.is_judged = true,
             (Aim::Rank, _) => self.order = Order::Unclear,
             (Aim::Alpn, No::Refused { alert }) => {
                 self.alpn.closed = true;

@@ -1,9 +1,8 @@
 //! What to ask of a version next, and the hello for it.
 
 use super::super::super::board::Presence;
-use super::super::super::hello::{GREASE_SUITE, HelloSpec, Shares};
-use super::super::super::names;
-use super::super::super::suites::{self, Breadth};
+use super::super::super::hello::{GREASE_GROUP, GREASE_SCHEME, GREASE_SUITE, HelloSpec, Shares};
+use super::super::super::suites::Breadth;
 use super::super::super::wire::Version;
 use super::super::dimension::Dimension;
 use super::super::shape::Shape;
@@ -25,6 +24,9 @@ impl Choices {
         if self.order == Order::Untested && self.suites.is_open() {
             return Some(Aim::Reversed);
         }
+        if let Some(aim) = self.strange() {
+            return Some(aim);
+        }
         let suites = self.suites.is_open().then_some(Aim::Suites);
         let schemes = self.kind_to_ask().map(|_| Aim::Schemes);
         // Suites with an RSA key may still turn up, and make it easier.
@@ -42,6 +44,17 @@ impl Choices {
             .or_else(|| (!self.alpn.closed && self.alpn.lost.is_none()).then_some(Aim::Alpn))
     }
 
+    /// A set that grows beyond belief is asked for what nobody has.
+    fn strange(&self) -> Option<Aim> {
+        let grows = |set: &Dimension, most: usize| {
+            set.lost.is_none() && !set.is_judged && set.found.len() > most
+        };
+        if grows(&self.groups, MOST_GROUPS) && self.has_rsa_groups() {
+            return Some(Aim::StrangeGroup);
+        }
+        grows(&self.schemes, MOST_SCHEMES).then_some(Aim::StrangeScheme)
+    }
+
     /// The kind of key whose schemes are to be asked for. Kinds are asked apart, since a server may
     /// choose the suite first and then find that no scheme fits its key.
     fn kind_to_ask(&self) -> Option<Signer> {
@@ -53,12 +66,12 @@ impl Choices {
     }
 
     /// Whether suites with an RSA key take groups: then no curve of a certificate matters.
-    fn has_rsa_groups(&self) -> bool {
+    pub(in crate::probe::tls::enumerate) fn has_rsa_groups(&self) -> bool {
         let fits = |&suite: &u16| self.is_ecdhe(suite) && signer(suite) == Some(Signer::Rsa);
         self.version == Version::Tls13 || self.suites.found.iter().any(fits)
     }
 
-    fn carries_groups(&self, suite: u16) -> bool {
+    pub(in crate::probe::tls::enumerate) fn carries_groups(&self, suite: u16) -> bool {
         let is_rsa = self.version == Version::Tls13 || signer(suite) == Some(Signer::Rsa);
         self.is_ecdhe(suite) && (is_rsa || !self.has_rsa_groups())
     }
@@ -136,12 +149,18 @@ impl Choices {
             Aim::Suites => remaining,
             Aim::Alpn => whole(),
             Aim::Groups => self.suites.whole(room, |suite| self.carries_groups(suite)),
+            Aim::StrangeGroup => self.found(|suite| self.carries_groups(suite)),
+            Aim::StrangeScheme => self.found(|suite| signer(suite).is_some()),
             Aim::Ffdhe => self.found(is_dhe),
-            Aim::Schemes => self.suites.whole(room, |suite| signer(suite) == self.kind_to_ask()),
+            Aim::Schemes => self.suites.whole(room, |suite| {
+                let carries = !self.spares_groups_now(aim) || self.carries_groups(suite);
+                signer(suite) == self.kind_to_ask() && carries
+            }),
             Aim::Chacha => [self.found(is_chacha), self.found(|suite| !is_chacha(suite))].concat(),
             Aim::Rank => self.found(|suite| !self.ranked.contains(&suite)),
         };
         let groups = match aim {
+            Aim::StrangeGroup => vec![GREASE_GROUP],
             Aim::Groups => {
                 let mut remaining = self.groups.remaining();
                 remaining.sort_by_key(|&group| self.lacks_share(group));
@@ -149,11 +168,14 @@ impl Choices {
                 let room = self.shape.groups().saturating_sub(curves.len());
                 [first_of(remaining, room), curves].concat()
             }
+            _ if self.spares_groups_now(aim) => {
+                first_of(self.groups.remaining(), self.shape.groups())
+            }
             _ => self.groups.whole(self.shape.groups(), any),
         };
         let ffdhe = match aim {
             Aim::Ffdhe => self.ffdhe.remaining(),
-            Aim::Groups => Vec::new(),
+            Aim::Groups | Aim::StrangeGroup => Vec::new(),
             _ if self.shape.is_small() => Vec::new(),
             _ => self.ffdhe.whole(usize::MAX, any),
         };
@@ -165,11 +187,13 @@ impl Choices {
                 let fits = |scheme| kind.is_none_or(|kind| Signer::of(scheme) == kind);
                 first_of(self.schemes.remaining_where(fits), self.shape.schemes())
             }
+            false if aim == Aim::StrangeScheme => vec![GREASE_SCHEME],
             false => self.schemes.whole(self.shape.schemes(), any),
         };
         let alpn = match aim {
             Aim::Alpn => self.alpn.remaining.clone(),
             Aim::Whole | Aim::Bigger | Aim::Padded => Vec::new(),
+            Aim::StrangeGroup | Aim::StrangeScheme => Vec::new(),
             // Beside the rest, until a refusal could be theirs.
             _ if !self.alpn.closed && !self.alpn.is_alone => self.alpn.remaining.clone(),
             _ => Vec::new(),
@@ -183,7 +207,14 @@ impl Choices {
         self.build(suites, groups, schemes, alpn)
     }
 
-    fn build(
+    /// Whether this question leaves known groups out. Those of a certificate's curve are left in: only
+    /// keys of RSA are asked so.
+    pub(super) fn spares_groups_now(&self, aim: Aim) -> bool {
+        let is_of_rsa = aim != Aim::Schemes || self.kind_to_ask() == Some(Signer::Rsa);
+        is_of_rsa && self.spares_groups(aim)
+    }
+
+    pub(in crate::probe::tls::enumerate) fn build(
         &self,
         suites: Vec<u16>,
         groups: Vec<u16>,
@@ -205,45 +236,8 @@ impl Choices {
         self.shape.fit(spec)
     }
 
-    fn found(&self, fits: impl Fn(u16) -> bool) -> Vec<u16> {
+    pub(in crate::probe::tls::enumerate) fn found(&self, fits: impl Fn(u16) -> bool) -> Vec<u16> {
         self.suites.found.iter().copied().filter(|&suite| fits(suite)).collect()
-    }
-
-    /// A hello with every suite that is not known to be there.
-    pub(in crate::probe::tls) fn complement(&self) -> HelloSpec {
-        let known = |suite: &u16| self.suites.found.contains(suite);
-        let others = self.suites.first(usize::MAX).into_iter().filter(|suite| !known(suite));
-        let suites = others.take(self.shape.suites(self.version)).collect();
-        let spec = self.spec(Aim::Whole);
-        self.build(chacha_last(suites), spec.groups, spec.schemes, Vec::new())
-    }
-
-    /// Hellos with one known member of a set each, the others whole, and what they confirm.
-    pub(in crate::probe::tls) fn known_one_by_one(&self) -> Vec<(HelloSpec, Vec<String>)> {
-        let version = self.version;
-        let whole = self.spec(Aim::Whole);
-        let with = |suites: Vec<u16>, groups: Vec<u16>, schemes: Vec<u16>| {
-            self.build(suites, groups, schemes, Vec::new())
-        };
-        let suites = self.suites.found.iter().map(|&suite| {
-            let path = format!("cipher_suites[{version}][{}]", suites::name(suite));
-            (with(vec![suite], whole.groups.clone(), whole.schemes.clone()), vec![path])
-        });
-        let with_groups = self.found(|suite| self.carries_groups(suite));
-        let takes_groups =
-            version > Version::Ssl3 && self.has_rsa_groups() && !with_groups.is_empty();
-        let groups = self.groups.found.iter().filter(|_| takes_groups).map(|&group| {
-            let path = format!("groups[{version}][{}]", names::group(group));
-            (with(with_groups.clone(), vec![group], whole.schemes.clone()), vec![path])
-        });
-        let is_12 = version == Version::Tls12;
-        let schemes = self.schemes.found.iter().filter(|_| is_12).filter_map(|&scheme| {
-            let signed = self.found(|suite| signer(suite) == Some(Signer::of(scheme)));
-            let path = format!("signature_schemes[{version}][{}]", names::scheme(scheme));
-            let spec = with(signed.clone(), whole.groups.clone(), vec![scheme]);
-            (!signed.is_empty()).then(|| (spec, vec![path]))
-        });
-        suites.chain(groups).chain(schemes).collect()
     }
 }
 
@@ -253,7 +247,7 @@ fn reversed(suites: &[u16]) -> Vec<u16> {
 
 /// OpenSSL can be told to prefer ChaCha20 if a client's first suite is of that kind, so no list of
 /// ours begins with one but where that is the question.
-fn chacha_last(suites: Vec<u16>) -> Vec<u16> {
+pub(in crate::probe::tls::enumerate) fn chacha_last(suites: Vec<u16>) -> Vec<u16> {
     let (chacha, mut others): (Vec<u16>, Vec<u16>) =
         suites.into_iter().partition(|&suite| is_chacha(suite));
     others.extend(chacha);
@@ -264,3 +258,7 @@ fn first_of(mut members: Vec<u16>, count: usize) -> Vec<u16> {
     members.truncate(count);
     members
 }
+
+/// No server has so many groups, or schemes, but one that takes anything.
+const MOST_GROUPS: usize = 16;
+const MOST_SCHEMES: usize = 16;
