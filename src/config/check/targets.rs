@@ -94,6 +94,25 @@ pub(super) fn check(
     Targets { scope, targets, spans }
 }
 
+/// Pins by autonomous system that no file says anything of.
+fn without_numbers(context: &mut Context<'_>, span: &Range<usize>, settings: &Settings) {
+    if let Some(lacking) = settings.lacks_asn_file() {
+        context.error(span, lacking);
+    }
+}
+
+/// The same of what a source will find.
+fn found_without_numbers(
+    context: &mut Context<'_>,
+    span: &Range<usize>,
+    defaults: &Overrides,
+    source: &Overrides,
+) {
+    let pins = source.pins.as_ref().or(defaults.pins.as_ref()).cloned().unwrap_or_default();
+    let asn = source.asn.as_ref().or(defaults.asn.as_ref()).cloned();
+    without_numbers(context, span, &Settings { pins, asn, ..Settings::default() });
+}
+
 /// What many targets have in common is kept once.
 #[derive(Default)]
 struct Common {
@@ -118,25 +137,6 @@ impl Common {
         }
         config
     }
-}
-
-/// Pins by autonomous system that no file says anything of.
-fn without_numbers(context: &mut Context<'_>, span: &Range<usize>, settings: &Settings) {
-    if let Some(lacking) = settings.lacks_asn_file() {
-        context.error(span, lacking);
-    }
-}
-
-/// The same of what a source will find.
-fn found_without_numbers(
-    context: &mut Context<'_>,
-    span: &Range<usize>,
-    defaults: &Overrides,
-    source: &Overrides,
-) {
-    let pins = source.pins.as_ref().or(defaults.pins.as_ref()).cloned().unwrap_or_default();
-    let asn = source.asn.as_ref().or(defaults.asn.as_ref()).cloned();
-    without_numbers(context, span, &Settings { pins, asn, ..Settings::default() });
 }
 
 /// Probes that were asked for by name and can only come to nothing.
