@@ -148,9 +148,11 @@ fn certificates(rows: &mut Vec<Row>, m: &Measurements) {
             (None, _) => Cell::Doubt("trust unknown".to_owned()),
         });
         let flag = |key: &str| leaf.get(key).and_then(Value::as_bool) == Some(true);
-        cells.push(match flag("hostname_matches") {
-            true => plain("for this name"),
-            false => bad("for other names"),
+        cells.push(match leaf.get("hostname_matches").and_then(Value::as_bool) {
+            Some(true) => plain("for this name"),
+            Some(false) => bad("for other names"),
+            // Of a glimpse by address.
+            None => plain("for whatever name clients come by"),
         });
         for (is, what) in [
             (leaf.get("order_ok") == Some(&Value::Bool(false)), "out of order"),
@@ -373,6 +375,18 @@ mod tests {
             assert!(screen.contains(part), "no `{part}` in\n{screen}");
         }
         assert!(screen.lines().count() <= 24, "{screen}");
+    }
+
+    #[test]
+    fn a_certificate_is_for_this_name_for_others_or_nobody_knows() {
+        for (matches, says) in [
+            (json!(true), "for this name"),
+            (json!(false), "for other names"),
+            (Value::Null, "for whatever name clients come by"),
+        ] {
+            let screen = shown(json!({"certificates": [{"hostname_matches": matches}]}));
+            assert!(screen.contains(says), "{screen}");
+        }
     }
 
     #[test]

@@ -11,13 +11,16 @@ use super::accepted::Accepted;
 use super::port::Port;
 use super::state::State;
 use super::tiers::Drip;
-use crate::probe::Memory;
+use crate::probe::{Memory, Observation};
 
 const VERSION: u16 = 2;
 const HOUR: i64 = 3_600;
 
 /// Enough for every port that a sane host has open; at some 80 bytes each, under 16 KiB.
 const MOST: usize = 150;
+
+/// Ports of one target whose TLS is told of beside.
+const MOST_GLIMPSED: usize = 64;
 
 /// What is remembered of a target's addresses.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -26,6 +29,9 @@ pub(super) struct Past {
     flaps: BTreeMap<String, (i64, Option<i64>)>,
     /// By address.
     drips: BTreeMap<IpAddr, Drip>,
+    /// By address and port: when its TLS was told of last, in Unix seconds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    glimpsed: BTreeMap<String, i64>,
     #[serde(default, skip_serializing_if = "Accepted::is_empty")]
     pub(super) accepted: Accepted,
 }
@@ -59,6 +65,20 @@ impl Past {
     /// Remembers the drips of these addresses and no others.
     pub(super) fn keep_drips(&mut self, drips: impl IntoIterator<Item = (IpAddr, Drip)>) {
         self.drips = drips.into_iter().collect();
+    }
+
+    /// Whether a glimpse is told of, and remembers it. Ports that come and go must not make ever more
+    /// sampling points: a new one is told of only once an old one has been gone for long.
+    pub(super) fn tells_of(&mut self, glimpse: &Observation, now: DateTime<Utc>) -> bool {
+        let now = now.timestamp();
+        self.glimpsed.retain(|_, last| now.saturating_sub(*last) < 2 * HOUR);
+        let (Some(address), Some(port)) = (glimpse.address, glimpse.port) else { return false };
+        let key = format!("{address} {port}");
+        let tells = self.glimpsed.len() < MOST_GLIMPSED || self.glimpsed.contains_key(&key);
+        if tells {
+            self.glimpsed.insert(key, now);
+        }
+        tells
     }
 
     /// Takes a look in, and says which ports were seen both open and closed within the hour.
@@ -98,8 +118,10 @@ impl Past {
 
 #[cfg(test)]
 mod tests {
+    use super::super::glimpse::observation;
     use super::super::state::Voice;
     use super::*;
+    use crate::sample::Measurements;
 
     fn at(minute: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_700_000_000 + 60 * minute, 0).expect("a time")
@@ -142,6 +164,24 @@ mod tests {
         assert_eq!(Past::read(Some(&other)), Past::default());
         let torn = Memory { version: VERSION, bytes: b"{\"x\":".to_vec() };
         assert_eq!(Past::read(Some(&torn)), Past::default());
+    }
+
+    #[test]
+    fn ports_that_come_and_go_make_no_more_than_so_many_sampling_points() {
+        let address = "192.0.2.1".parse().expect("an address");
+        let mut past = Past::default();
+        let mut tells = |port, minute| {
+            let glimpse = observation(address, port, Measurements::new());
+            let tells = past.tells_of(&glimpse, at(minute));
+            past = Past::read(past.clone().write().as_ref());
+            tells
+        };
+        assert!((1..=64).all(|port| tells(port, 0)));
+        assert!(!(65..200).any(|port| tells(port, 1)));
+        assert!((1..=63).all(|port| tells(port, 60)));
+        assert!(!tells(65, 119));
+        assert!(tells(65, 120));
+        assert!(!tells(64, 121));
     }
 
     #[test]

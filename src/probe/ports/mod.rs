@@ -43,9 +43,6 @@ pub use self::accepted::{AcceptError, accept};
 /// Addresses of one name that are sampled (DESIGN §4.7); those named by hand are all asked.
 const MAX_ADDRESSES: usize = 16;
 
-/// Ports of one target whose TLS is told of beside; a host has no more.
-const MOST_GLIMPSES: usize = 64;
-
 /// Takes one sample: every asked port of every address of the target.
 pub async fn run(job: Job) -> Run {
     let start = Instant::now();
@@ -84,6 +81,7 @@ pub async fn run(job: Job) -> Run {
         duration: start.elapsed(),
         connections: job.dialer.connections(),
     };
-    let glimpses = looks.iter_mut().flat_map(Look::take_glimpses).take(MOST_GLIMPSES);
+    let glimpses = looks.iter_mut().flat_map(Look::take_glimpses);
+    let glimpses = glimpses.filter(|seen| past.tells_of(seen, job.now)).collect::<Vec<_>>();
     Run { observations: [own].into_iter().chain(glimpses).collect(), memory: past.write() }
 }
