@@ -35,7 +35,8 @@ impl Share {
     fn of(positives: u32, samples: u32) -> Self {
         let positives = positives.min(samples);
         let estimate = (samples > 0).then(|| f64::from(positives) / f64::from(samples));
-        // The quantile's series holds for some thousand samples; fewer of them only widen it.
+        // The quantile's series ends within some thousand samples, and beyond may not end at all;
+        // fewer of them only widen it.
         let n = f64::from(samples).min(MOST_COUNTED);
         let x = estimate.unwrap_or(0.0) * n;
         let tail = (1.0 - CONFIDENCE) / 2.0;
@@ -88,7 +89,9 @@ pub fn clean_needed(positives: u32, seen: u32, confidence: f64) -> u32 {
     let share = if positives == seen {
         0.5_f64.powf(1.0 / f64::from(seen))
     } else {
-        inv_beta_reg(f64::from(positives), f64::from(seen - positives) + 1.0, 0.5)
+        let n = f64::from(seen).min(MOST_COUNTED);
+        let x = f64::from(positives) / f64::from(seen) * n;
+        inv_beta_reg(x, n - x + 1.0, 0.5)
     };
     let confidence = if confidence.is_finite() { confidence.clamp(0.5, 0.999_999) } else { 0.99 };
     let needed = (1.0 - confidence).ln() / (1.0 - share).ln();
@@ -128,6 +131,13 @@ mod tests {
         let (none, all) = (Share::of(0, 0), Share::of(4, 4));
         assert_eq!((none.estimate, none.lower, none.upper), (None, 0.0, 1.0));
         assert!(all.upper == 1.0 && (all.lower - 0.397_6).abs() < 1e-3, "{all:?}");
+    }
+
+    #[test]
+    fn counts_of_billions_are_answered_at_once() {
+        for (x, n) in [(1, u32::MAX), (u32::MAX / 2, u32::MAX), (u32::MAX - 1, u32::MAX)] {
+            assert!((LEAST..=MOST).contains(&clean_needed(x, n, 0.99)), "{x}/{n}");
+        }
     }
 
     proptest! {
