@@ -16,7 +16,6 @@ mod witness;
 use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
-use rustls::CipherSuite;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use x509_parser::certificate::X509Certificate;
 
@@ -26,19 +25,9 @@ pub(crate) use der::bits;
 pub(crate) use ocsp::Staple;
 pub(crate) use witness::Witness;
 
-/// The one provider; nothing relies on a process default. As browsers do, it asks for AES-128 before
-/// AES-256: a server that heeds its clients shows what it does for most of them.
-pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-    let mut provider = aws_lc_rs::default_provider();
-    provider.cipher_suites.sort_by_key(|suite| match suite.suite() {
-        CipherSuite::TLS13_AES_128_GCM_SHA256 => 0,
-        suite if format!("{suite:?}").starts_with("TLS13") => 1,
-        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 2,
-        _ => 3,
-    });
-    Arc::new(provider)
-});
+/// The one provider; nothing relies on a process default.
+pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(aws_lc_rs::default_provider()));
 
 /// What a peer served.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
