@@ -116,6 +116,23 @@ fn wait_glimpses(daemon: &Daemon, more: f64) {
 
 const EXPIRY: &str = "tls-certificate-expiry";
 
+fn stop(daemon: &mut Daemon) {
+    daemon.process.signal("TERM");
+    assert_eq!(daemon.process.wait(Duration::from_secs(20)), Some(0));
+}
+
+fn outlives_a_restart_and_ends_with_its_cause(daemon: &mut Daemon, shop: &Shop, found: &Value) {
+    stop(daemon);
+    daemon.restart();
+    wait_glimpses(daemon, 3.0);
+    let kept = daemon.findings("?state=confirmed");
+    assert!(kept.iter().any(|finding| finding["id"] == found["id"]), "{kept:?}");
+
+    shop.renew(80);
+    let mended = daemon.wait_finding(EXPIRY, "resolved", Duration::from_secs(60));
+    assert_eq!(mended["id"], found["id"]);
+}
+
 #[test]
 fn an_expiring_certificate_is_found_by_the_handshakes_of_http_alone_until_it_is_renewed() {
     let folder = TempDir::new().expect("a folder");
@@ -148,16 +165,7 @@ fn an_expiring_certificate_is_found_by_the_handshakes_of_http_alone_until_it_is_
     assert_eq!(row["samples"], row["positives"], "{row}");
     assert!(row["coverage"].as_f64() > Some(0.5), "{row}");
 
-    daemon.process.signal("TERM");
-    assert_eq!(daemon.process.wait(Duration::from_secs(20)), Some(0));
-    daemon.restart();
-    wait_glimpses(&daemon, 3.0);
-    let kept = daemon.findings("?state=confirmed");
-    assert!(kept.iter().any(|finding| finding["id"] == found["id"]), "{kept:?}");
-
-    shop.renew(80);
-    let mended = daemon.wait_finding(EXPIRY, "resolved", Duration::from_secs(60));
-    assert_eq!(mended["id"], found["id"]);
+    outlives_a_restart_and_ends_with_its_cause(&mut daemon, &shop, &found);
 }
 
 fn shown_in_lists(daemon: &Daemon, target: &str) {
@@ -195,8 +203,7 @@ fn a_target_that_goes_while_the_daemon_is_down_takes_it_along_too() {
     let shop = Shop::start(folder.path(), 3);
     let mut daemon = Daemon::start(folder.path(), &shop.config("http"));
     daemon.wait_finding(EXPIRY, "confirmed", Duration::from_secs(15));
-    daemon.process.signal("TERM");
-    assert_eq!(daemon.process.wait(Duration::from_secs(20)), Some(0));
+    stop(&mut daemon);
     std::fs::write(folder.path().join("secchi.yaml"), shop.config_of("")).expect("a config");
     daemon.restart();
     let gone = daemon.wait_finding(EXPIRY, "withdrawn", Duration::from_secs(10));
@@ -256,15 +263,7 @@ fn an_expiring_certificate_is_found_on_whatever_port_a_scan_comes_upon_it() {
     assert!(connections <= begun + 3.0, "{connections} connections, {begun} begun");
     shown_in_lists(&daemon, &name);
 
-    daemon.process.signal("TERM");
-    assert_eq!(daemon.process.wait(Duration::from_secs(20)), Some(0));
-    daemon.restart();
-    wait_glimpses(&daemon, 3.0);
-    let kept = daemon.findings("?state=confirmed");
-    assert!(kept.iter().any(|finding| finding["id"] == found["id"]), "{kept:?}");
-    shop.renew(80);
-    let mended = daemon.wait_finding(EXPIRY, "resolved", Duration::from_secs(60));
-    assert_eq!(mended["id"], found["id"]);
+    outlives_a_restart_and_ends_with_its_cause(&mut daemon, &shop, &found);
 }
 
 #[test]
@@ -277,8 +276,7 @@ fn what_a_scan_came_upon_goes_with_its_target_while_the_daemon_runs_or_not() {
         if is_running {
             reload(&daemon, &shop.config_of(""));
         } else {
-            daemon.process.signal("TERM");
-            assert_eq!(daemon.process.wait(Duration::from_secs(20)), Some(0));
+            stop(&mut daemon);
             let config = shop.config_of("");
             std::fs::write(folder.path().join("secchi.yaml"), config).expect("a config");
             daemon.restart();
