@@ -3,11 +3,12 @@
 use std::io::Write;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::LedgerError;
 use super::chain::{Link, walk};
+use super::read::unpack;
 use super::schema::open_reader;
-use super::{LedgerError, bytes};
 
 /// Writes the log from its oldest kept commit: a `commit` line each with its events as recorded,
 /// then a `content` line for each content that is kept. Returns how many lines there were.
@@ -46,8 +47,7 @@ pub fn export(dir: &Path, out: &mut dyn Write) -> Result<u64, LedgerError> {
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let (digest, packed): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-        let body: Value = serde_json::from_slice(&bytes::inflate(&packed)?)
-            .map_err(|error| LedgerError::Event(error.to_string()))?;
+        let body = unpack(&packed)?;
         writeln!(out, "{}", json!({ "content": hex::encode(digest), "measured": body }))?;
         lines += 1;
     }

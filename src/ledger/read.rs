@@ -346,7 +346,8 @@ fn measurements(row: &Row<'_>) -> Result<Measurements, LedgerError> {
     serde_json::from_value(value).map_err(|error| LedgerError::Event(error.to_string()))
 }
 
-fn unpack(packed: &[u8]) -> Result<Value, LedgerError> {
+/// A content as it was before it was packed.
+pub(super) fn unpack(packed: &[u8]) -> Result<Value, LedgerError> {
     serde_json::from_slice(&bytes::inflate(packed)?)
         .map_err(|error| LedgerError::Event(error.to_string()))
 }

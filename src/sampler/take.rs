@@ -121,7 +121,7 @@ impl Taker {
                     doubt::blank(&mut sample);
                 }
                 if let (true, Outcome::Measured(facts)) = (own, &mut sample.outcome) {
-                    facts.set("cost", cost(&traffic, spent));
+                    facts.set_value("cost", cost(&traffic, spent));
                     self.join(point, facts, taken_at);
                 }
                 let judgements = match (own, in_doubt) {

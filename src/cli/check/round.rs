@@ -139,7 +139,10 @@ impl<'a> Round<'a> {
         // come where tls was asked for too.
         let glimpses = job.point.probe == ProbeKind::Ports
             && job.target.config.probes.contains(&ProbeKind::Tls);
-        let spoken_for = self.tls_ports(&job.point.target.endpoint.host).into();
+        let spoken_for = match glimpses {
+            true => self.tls_ports(&job.point.target.endpoint.host).into(),
+            false => Arc::default(),
+        };
         let ask = Ask {
             point: &job.point,
             selection: &job.target.selection,
