@@ -12,7 +12,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::probe::dial::{Contact, Dialer, Guard, Outside, Resolve, Unbounded};
@@ -100,11 +99,11 @@ async fn accepting(config: Arc<ServerConfig>, script: Script) -> u16 {
 
 /// A server that speaks HTTP/2 over TLS and answers 200 with these fields.
 pub(super) async fn h2(fields: &'static [(&'static str, &'static str)]) -> (u16, TextFile) {
-    h2_ending_after(usize::MAX, fields).await
+    h2_resetting_after(usize::MAX, fields).await
 }
 
-/// The same, which says goodbye on every connection after so many answers.
-pub(super) async fn h2_ending_after(
+/// The same, which resets what it is asked on a connection after so many answers.
+pub(super) async fn h2_resetting_after(
     answers: usize,
     fields: &'static [(&'static str, &'static str)],
 ) -> (u16, TextFile) {
@@ -126,29 +125,23 @@ async fn serve_h2(
     answers: usize,
     fields: &'static [(&'static str, &'static str)],
 ) {
-    let (left, enough) = (AtomicUsize::new(answers), Notify::new());
+    let left = AtomicUsize::new(answers);
     let service = hyper::service::service_fn(|request: http::Request<_>| {
-        if left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            enough.notify_one();
-        }
+        let took = left.try_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
         async move {
             let _: &hyper::body::Incoming = request.body();
+            took.map_err(|_| std::io::Error::other("no more"))?;
             let mut response = http::Response::builder().status(200);
             for (name, value) in fields {
                 response = response.header(*name, *value);
             }
-            response.body(http_body_util::Empty::<bytes::Bytes>::new())
+            let response = response.body(http_body_util::Empty::<bytes::Bytes>::new());
+            response.map_err(std::io::Error::other)
         }
     });
     let io = hyper_util::rt::TokioIo::new(stream);
     let executor = hyper_util::rt::TokioExecutor::new();
-    let server = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service);
-    let mut server = std::pin::pin!(server);
-    tokio::select! {
-        _ = &mut server => return,
-        () = enough.notified() => server.as_mut().graceful_shutdown(),
-    }
-    let _ = server.await;
+    let _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service).await;
 }
 
 pub(super) async fn serve(mut stream: impl Stream + 'static, script: Script) {

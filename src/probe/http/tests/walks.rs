@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::lab::{
-    Here, Lab, OnlySite, encrypted, encrypted_by, h2, h2_ending_after, ok, plain, says,
+    Here, Lab, OnlySite, encrypted, encrypted_by, h2, h2_resetting_after, ok, plain, says,
 };
 use crate::probe::dial::{Admission, Pace, Permit};
 use crate::sample::{Reason, Unknown, find_measure};
@@ -58,9 +58,9 @@ async fn http_that_redirects_to_https_is_walked_without_asking_anything_twice() 
 }
 
 #[tokio::test]
-async fn over_http_2_further_requests_cost_no_further_connection_unless_the_peer_ends_it() {
+async fn over_http_2_further_requests_cost_no_further_connection_unless_the_peer_resets_them() {
     for (answers, connections) in [(usize::MAX, 1), (2, 2), (1, 3)] {
-        let (https, pem) = h2_ending_after(answers, &[("x-frame-options", "DENY")]).await;
+        let (https, pem) = h2_resetting_after(answers, &[("x-frame-options", "DENY")]).await;
         let lab = Lab::of("site.test:8443", &[("site.test:8443", https)]);
         let run = lab.trusting(pem).run().await;
         assert_eq!(run.observations[0].connections, connections, "{answers}");
