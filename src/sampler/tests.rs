@@ -717,7 +717,8 @@ proptest! {
             rig.last(0.0);
             sleep(Duration::from_secs(60)).await;
             let until = epoch() + TimeDelta::from_std(begun.elapsed()).expect("hours");
-            let skipped = rig.skipped("overlap") + rig.skipped("missed");
+            let reasons = ["overlap", "missed", "shed"];
+            let skipped: u64 = reasons.iter().map(|reason| rig.skipped(reason)).sum();
             let mut seen: HashMap<PointKey, Vec<i64>> = HashMap::new();
             for run in rig.fake.runs() {
                 seen.entry(run.key).or_default().extend(run.slot);
