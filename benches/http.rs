@@ -22,22 +22,37 @@ use tokio::time::Instant;
 use support::peers::{Process, nginx, wait_for};
 use support::{Series, Watched, free_port, get, get_text, size, told};
 
+/// What `secchi` has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     if !support::is_wanted("http") {
         return;
     }
-    judging();
+    let runs = std::env::var("SECCHI_BENCH_RUNS");
+    let runs = runs.unwrap_or_else(|_| "judging,http,https,flight,check".to_owned());
+    let is_run = |name: &str| runs.split(',').any(|run| run == name);
+    if is_run("judging") {
+        judging();
+    }
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let port = free_port();
     let server = nginx(folder.path(), port);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     for (scheme, port, goal) in [("http", port + 1, 12_000), ("https", port, 3_000)] {
-        let own = runtime.block_on(sampling(scheme, port, goal));
-        blackbox(folder.path(), scheme, port, own);
+        if is_run(scheme) {
+            let own = runtime.block_on(sampling(scheme, port, goal));
+            blackbox(folder.path(), scheme, port, own);
+        }
     }
-    runtime.block_on(in_flight(port));
-    whole(port);
+    if is_run("flight") {
+        runtime.block_on(in_flight(port));
+    }
+    if is_run("check") {
+        whole(port);
+    }
     drop(server);
 }
 

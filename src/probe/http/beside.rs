@@ -8,8 +8,9 @@ use crate::sample::{Measurements, Reason, Unknown};
 use super::exchange::Answer;
 use super::extras::{Asked, CorsMethod, Extra, Origin};
 use super::facts::none;
+use super::subresources::Loads;
 use super::walk::Hop;
-use super::{cors, exposures, security_txt, subresources, text, usable};
+use super::{cors, exposures, security_txt, text, usable};
 
 /// What the page loads; unknown where its body was not read to the end, for a part says nothing of
 /// the rest.
@@ -17,8 +18,9 @@ pub(super) fn loads(hop: &Hop, answer: &Answer, measurements: &mut Measurements)
     let why = match &answer.body.page {
         None => none("the response is no page of HTML that could be read"),
         Some(page) => {
-            measurements.set("sri", subresources::integrity(page, &hop.url));
-            measurements.set("mixed_content", subresources::mixed(page, &hop.url));
+            let loads = Loads::of(page, &hop.url);
+            measurements.set_value("sri", loads.integrity(&hop.url));
+            measurements.set_value("mixed_content", loads.mixed(&hop.url));
             if page.is_whole {
                 return;
             }

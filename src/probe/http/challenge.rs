@@ -21,13 +21,16 @@ pub(super) fn who(status: u16, fields: &Fields, page: Option<&Page>) -> Option<&
 }
 
 /// What a start tag shows of a challenge; whether it is one depends on the status.
-pub(super) fn sign(tag: &Tag) -> Option<&'static Sign> {
+pub(super) fn sign(tag: &Tag<'_>) -> Option<&'static Sign> {
+    // A tag shows by one attribute, whoever's sign it is.
+    let attribute = SIGNS.iter().find(|sign| sign.tag == tag.name)?.attribute;
+    let value = tag.attribute(attribute)?;
     let shows = |sign: &&Sign| {
         sign.tag == tag.name
-            && tag.attribute(sign.attribute).is_some_and(|value| match sign.attribute {
+            && match attribute {
                 "id" => value == sign.part,
                 _ => value.contains(sign.part),
-            })
+            }
     };
     SIGNS.iter().find(shows)
 }

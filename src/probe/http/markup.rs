@@ -1,21 +1,27 @@
 //! A streaming reader of HTML tags (HTML Standard §13.2.5): bytes in, start and end tags out. No
 //! tree is built, text is passed over, memory is bounded by one tag.
 
-/// One tag.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(super) struct Tag {
-    /// The name in lower case.
-    pub(super) name: String,
+use std::borrow::Cow;
+
+use memchr::{memchr, memmem};
+
+/// One tag, as it stands in the document: a page has many, and few of them are looked into.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tag<'a> {
+    /// In lower case, of those that mean something to a reader here; else nothing.
+    pub(super) name: &'static str,
+    /// What follows the name.
+    rest: &'a [u8],
     /// Whether it is an end tag.
     pub(super) is_end: bool,
-    /// Names in lower case with their values, references decoded; of a repeated one the first.
-    pub(super) attributes: Vec<(String, String)>,
 }
 
-impl Tag {
-    /// An attribute's value.
-    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
-        self.attributes.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
+impl<'a> Tag<'a> {
+    /// An attribute's value with its references decoded; of a repeated one the first.
+    pub(super) fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
+        let mut attributes = Attributes(self.rest);
+        let found = attributes.find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+        found.map(|(_, value)| decoded(value))
     }
 }
 
@@ -38,7 +44,7 @@ enum State {
 
 impl Reader {
     /// Takes the next bytes and hands over every tag that is complete.
-    pub(super) fn read(&mut self, bytes: &[u8], mut found: impl FnMut(Tag)) {
+    pub(super) fn read(&mut self, bytes: &[u8], mut found: impl FnMut(Tag<'_>)) {
         let mut held = std::mem::take(&mut self.pending);
         let input: &[u8] = match held.is_empty() {
             true => bytes,
@@ -65,10 +71,10 @@ impl Reader {
     }
 
     /// How many bytes were dealt with; `None` if more are needed.
-    fn step(&mut self, rest: &[u8], found: &mut impl FnMut(Tag)) -> Option<usize> {
+    fn step(&mut self, rest: &[u8], found: &mut impl FnMut(Tag<'_>)) -> Option<usize> {
         match self.state {
             State::Text => {
-                let Some(start) = rest.iter().position(|&b| b == b'<') else {
+                let Some(start) = memchr(b'<', rest) else {
                     return Some(rest.len());
                 };
                 if start > 0 {
@@ -76,7 +82,7 @@ impl Reader {
                 }
                 self.markup(rest, found)
             }
-            State::Comment => match find(rest, b"-->") {
+            State::Comment => match memmem::find(rest, b"-->") {
                 Some(end) => {
                     self.state = State::Text;
                     Some(end + 3)
@@ -94,7 +100,7 @@ impl Reader {
     }
 
     /// Something that begins with `<`.
-    fn markup(&mut self, rest: &[u8], found: &mut impl FnMut(Tag)) -> Option<usize> {
+    fn markup(&mut self, rest: &[u8], found: &mut impl FnMut(Tag<'_>)) -> Option<usize> {
         match rest.get(1)? {
             b'!' if rest.starts_with(b"<!--") => {
                 // `<!-->` and `<!--->` are whole.
@@ -123,10 +129,9 @@ impl Reader {
         }
     }
 
-    fn tag(&mut self, rest: &[u8], start: usize, found: &mut impl FnMut(Tag)) -> Option<usize> {
+    fn tag(&mut self, rest: &[u8], start: usize, found: &mut impl FnMut(Tag<'_>)) -> Option<usize> {
         let end = end_of_tag(&rest[start..])? + start;
-        let mut tag = parse(&rest[start..end]);
-        tag.is_end = start == 2;
+        let tag = parse(&rest[start..end], start == 2);
         if !tag.is_end
             && let Some(name) = RAW_TEXT.into_iter().find(|raw| *raw == tag.name)
         {
@@ -137,14 +142,10 @@ impl Reader {
     }
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
-}
-
 /// Where `</name` begins, followed by what ends a tag's name.
 fn end_of_raw(text: &[u8], name: &str) -> Option<usize> {
     let mut from = 0;
-    while let Some(at) = text[from..].iter().position(|&b| b == b'<') {
+    while let Some(at) = memchr(b'<', &text[from..]) {
         let (start, rest) = (from + at, &text[from + at..]);
         let is_end = rest.len() > name.len() + 2
             && rest[1] == b'/'
@@ -183,32 +184,43 @@ fn end_of_tag(text: &[u8]) -> Option<usize> {
     None
 }
 
-fn parse(text: &[u8]) -> Tag {
-    let is_space = |b: u8| b.is_ascii_whitespace() || b == 0x0c;
+fn parse(text: &[u8], is_end: bool) -> Tag<'_> {
     let end = text.iter().position(|&b| is_space(b) || b == b'/').unwrap_or(text.len());
-    let mut tag = Tag { name: lower(&text[..end]), ..Tag::default() };
-    let mut rest = &text[end..];
-    loop {
-        let start = rest.iter().position(|&b| !is_space(b) && b != b'/');
-        let Some(start) = start else { return tag };
-        rest = &rest[start..];
+    let (name, rest) = text.split_at(end);
+    Tag { name: known(name), rest, is_end }
+}
+
+fn known(name: &[u8]) -> &'static str {
+    let mut lower = [0; LONGEST_NAME];
+    let Some(lower) = lower.get_mut(..name.len()) else { return "" };
+    lower.copy_from_slice(name);
+    lower.make_ascii_lowercase();
+    NAMES.into_iter().find(|known| known.as_bytes() == lower).unwrap_or_default()
+}
+
+/// Names and values as written.
+struct Attributes<'a>(&'a [u8]);
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.0.iter().position(|&b| !is_space(b) && b != b'/')?;
+        let rest = &self.0[start..];
         let length = rest.iter().skip(1).position(|&b| is_space(b) || b == b'/' || b == b'=');
         let (name, after) = rest.split_at(length.map_or(rest.len(), |length| length + 1));
         let skipped = after.iter().position(|&b| !is_space(b)).unwrap_or(after.len());
-        let mut value = String::new();
-        rest = match after[skipped..].strip_prefix(b"=") {
-            None => after,
-            Some(after) => {
-                let (text, rest) = attribute_value(after.trim_ascii_start());
-                value = decoded(&String::from_utf8_lossy(text));
-                rest
-            }
+        let (value, rest) = match after[skipped..].strip_prefix(b"=") {
+            None => (&[][..], after),
+            Some(after) => attribute_value(after.trim_ascii_start()),
         };
-        let name = lower(name);
-        if tag.attributes.len() < MAX_ATTRIBUTES && tag.attribute(&name).is_none() {
-            tag.attributes.push((name, value));
-        }
+        self.0 = rest;
+        Some((name, value))
     }
+}
+
+fn is_space(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0c
 }
 
 fn attribute_value(text: &[u8]) -> (&[u8], &[u8]) {
@@ -225,15 +237,13 @@ fn attribute_value(text: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-fn lower(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).to_ascii_lowercase()
-}
-
 /// Character references that stand in attributes of addresses: numbers, and the names of marks.
-fn decoded(text: &str) -> String {
+fn decoded(text: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(text);
     if !text.contains('&') {
-        return text.to_owned();
+        return text;
     }
+    let text = &*text;
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
@@ -250,7 +260,7 @@ fn decoded(text: &str) -> String {
         }
     }
     out.push_str(rest);
-    out
+    out.into()
 }
 
 fn reference(text: &str) -> Option<(char, usize)> {
@@ -285,11 +295,19 @@ const NAMED: [(&str, char); 14] = [
     ("Tab;", '\t'),
 ];
 
+/// Elements that load, declare or change what others mean.
+const NAMES: [&str; 22] = [
+    "audio", "base", "div", "embed", "form", "frame", "iframe", "img", "link", "meta", "noscript",
+    "object", "script", "source", "style", "svg", "template", "textarea", "title", "track",
+    "video", "xmp",
+];
+
+const LONGEST_NAME: usize = 8;
+
 /// Elements whose content holds no tags, whoever reads it.
 const RAW_TEXT: [&str; 5] = ["script", "style", "textarea", "title", "xmp"];
 
 const MAX_TAG: usize = 16 * 1024;
-const MAX_ATTRIBUTES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -297,38 +315,51 @@ mod tests {
 
     use super::*;
 
-    fn tags(html: &[u8]) -> Vec<Tag> {
+    /// Name, whether it ends, attributes as read.
+    type Owned = (String, bool, Vec<(String, String)>);
+
+    fn owned(tag: Tag<'_>) -> Owned {
+        let lower = |name: &[u8]| String::from_utf8_lossy(name).to_ascii_lowercase();
+        let names = Attributes(tag.rest).map(|(name, _)| lower(name));
+        let pair = |name: String| (tag.attribute(&name).map(Cow::into_owned), name);
+        let all = names.map(pair).map(|(value, name)| (name, value.unwrap_or_default()));
+        (tag.name.to_owned(), tag.is_end, all.collect())
+    }
+
+    fn tags(html: &[u8]) -> Vec<Owned> {
         let (mut reader, mut tags) = (Reader::default(), Vec::new());
-        reader.read(html, |tag| tags.push(tag));
+        reader.read(html, |tag| tags.push(owned(tag)));
         tags
     }
 
     fn names(html: &str) -> Vec<String> {
-        let shown = |tag: Tag| format!("{}{}", if tag.is_end { "/" } else { "" }, tag.name);
+        let shown = |(name, is_end, _): Owned| format!("{}{name}", if is_end { "/" } else { "" });
         tags(html.as_bytes()).into_iter().map(shown).collect()
     }
 
     #[test]
     fn tags_are_found_where_browsers_find_them() {
         for (html, expected) in [
-            ("<p>a<br/>b</P>", &["p", "br", "/p"][..]),
-            ("<!doctype html><!-- <p> --><a>", &["a"]),
-            ("<!--><a>", &["a"]),
-            ("<!---><a>", &["a"]),
-            ("<!-- a --! --><a>", &["a"]),
-            ("<script><p></p></script><a>", &["script", "/script", "a"]),
-            ("<script></scripty></SCRIPT ><a>", &["script", "/script", "a"]),
-            ("<title><a></title>", &["title", "/title"]),
-            ("a < b <3 </ x><a>", &["a"]),
-            ("<a title='>'><b>", &["a", "b"]),
-            ("<a title=\"'>\"><b>", &["a", "b"]),
-            ("<a x=1'><b>", &["a", "b"]),
+            ("<div>a<img/>b</DIV>", &["div", "img", "/div"][..]),
+            ("<!doctype html><!-- <div> --><link>", &["link"]),
+            ("<!--><link>", &["link"]),
+            ("<!---><link>", &["link"]),
+            ("<!-- a --! --><link>", &["link"]),
+            ("<script><div></div></script><link>", &["script", "/script", "link"]),
+            ("<script></scripty></SCRIPT ><link>", &["script", "/script", "link"]),
+            ("<title><link></title>", &["title", "/title"]),
+            ("a < b <3 </ x><link>", &["link"]),
+            ("<link title='>'><form>", &["link", "form"]),
+            ("<link title=\"'>\"><form>", &["link", "form"]),
+            ("<link x=1'><form>", &["link", "form"]),
             (
                 "<template><script src=x></script></template>",
                 &["template", "script", "/script", "/template"],
             ),
-            ("<a", &[]),
-            ("<?xml ?><a>", &["a"]),
+            ("<link", &[]),
+            ("<?xml ?><link>", &["link"]),
+            // What nobody here looks at has no name.
+            ("<p></textareas>", &["", "/"]),
         ] {
             assert_eq!(names(html), expected, "{html}");
         }
@@ -337,22 +368,24 @@ mod tests {
     #[test]
     fn attributes_are_read_as_browsers_read_them() {
         let html = br#"<Script SRC = "a&amp;b&#x2f;c&copy" src=no async integrity='' x=/y/ z=1>"#;
-        let tag = &tags(html)[0];
-        let expected = [("src", "a&b/c&copy"), ("async", ""), ("integrity", "")];
-        let expected = expected.into_iter().chain([("x", "/y/"), ("z", "1")]);
+        let (.., attributes) = &tags(html)[0];
+        // A repeated one has the value of the first.
+        let expected = [("src", "a&b/c&copy"); 2].into_iter();
+        let expected = expected.chain([("async", ""), ("integrity", "")]);
+        let expected = expected.chain([("x", "/y/"), ("z", "1")]);
         let expected: Vec<_> = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        assert_eq!(tag.attributes, expected);
+        assert_eq!(*attributes, expected);
     }
 
     proptest! {
         #[test]
         fn pieces_read_as_the_whole_does(
-            html in "(<script src=\"a\">|</script>|<!--|-->|<a b='c>' d>|x|<|>|</title>|<title>|\"|<br/>){0,12}",
+            html in "(<script src=\"a\">|</script>|<!--|-->|<link b='c>' d>|x|<|>|</title>|<title>|\"|<br/>){0,12}",
             size in 1usize..7,
         ) {
             let (mut reader, mut pieces) = (Reader::default(), Vec::new());
             for piece in html.as_bytes().chunks(size) {
-                reader.read(piece, |tag| pieces.push(tag));
+                reader.read(piece, |tag| pieces.push(owned(tag)));
             }
             prop_assert_eq!(pieces, tags(html.as_bytes()));
         }

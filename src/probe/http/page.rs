@@ -81,8 +81,8 @@ impl PageReader {
     }
 }
 
-fn take(page: &mut Page, depth: &mut Depth, tag: &Tag) {
-    let counter = match &*tag.name {
+fn take(page: &mut Page, depth: &mut Depth, tag: &Tag<'_>) {
+    let counter = match tag.name {
         "template" | "noscript" => Some(&mut depth.inert),
         "svg" => Some(&mut depth.svg),
         _ => None,
@@ -97,14 +97,14 @@ fn take(page: &mut Page, depth: &mut Depth, tag: &Tag) {
     if let Some(sign) = challenge::sign(tag).filter(|sign| !page.signs.contains(sign)) {
         page.signs.push(sign);
     }
-    match &*tag.name {
+    match tag.name {
         "script" => {
             page.script_count += 1;
             let svg = tag.attribute("href").or_else(|| tag.attribute("xlink:href"));
             match (tag.attribute("src"), svg) {
-                (Some(src), _) => page.load(LoadKind::Script, src, tag, depth),
+                (Some(src), _) => page.load(LoadKind::Script, &src, tag, depth),
                 (None, Some(href)) if depth.svg > 0 => {
-                    page.load(LoadKind::SvgScript, href, tag, depth);
+                    page.load(LoadKind::SvgScript, &href, tag, depth);
                 }
                 _ => {}
             }
@@ -113,7 +113,7 @@ fn take(page: &mut Page, depth: &mut Depth, tag: &Tag) {
         "meta" => meta(page, tag),
         "base" => {
             if let (None, Some(href)) = (&page.base, tag.attribute("href")) {
-                page.base = Some(cut(href));
+                page.base = Some(cut(&href));
             }
         }
         "iframe" | "frame" | "embed" => page.source(LoadKind::Frame, "src", tag, depth),
@@ -126,20 +126,21 @@ fn take(page: &mut Page, depth: &mut Depth, tag: &Tag) {
     }
 }
 
-fn link(page: &mut Page, tag: &Tag, depth: &Depth) {
+fn link(page: &mut Page, tag: &Tag<'_>, depth: &Depth) {
     let rel = tag.attribute("rel").unwrap_or_default().to_ascii_lowercase();
     let loads = rel.split_ascii_whitespace().any(|word| {
         matches!(word, "stylesheet" | "modulepreload")
-            || (word == "preload" && matches!(tag.attribute("as"), Some("script" | "style")))
+            || (word == "preload"
+                && matches!(tag.attribute("as").as_deref(), Some("script" | "style")))
     });
     if loads {
         page.source(LoadKind::Link, "href", tag, depth);
     }
 }
 
-fn meta(page: &mut Page, tag: &Tag) {
+fn meta(page: &mut Page, tag: &Tag<'_>) {
     let content = tag.attribute("content");
-    if let (Some(name), Some(content)) = (tag.attribute("http-equiv"), content) {
+    if let (Some(name), Some(content)) = (tag.attribute("http-equiv"), &content) {
         let is_policy = name.trim().eq_ignore_ascii_case("content-security-policy");
         if is_policy && !content.is_empty() && page.policies.len() < MAX_POLICIES {
             page.policies.push(cut(content));
@@ -147,18 +148,18 @@ fn meta(page: &mut Page, tag: &Tag) {
     } else if tag.attribute("name").is_some_and(|n| n.trim().eq_ignore_ascii_case("referrer"))
         && let Some(content) = content.filter(|content| !content.is_empty())
     {
-        page.referrer = Some(cut(content));
+        page.referrer = Some(cut(&content));
     }
 }
 
 impl Page {
-    fn source(&mut self, kind: LoadKind, name: &str, tag: &Tag, depth: &Depth) {
+    fn source(&mut self, kind: LoadKind, name: &str, tag: &Tag<'_>, depth: &Depth) {
         if let Some(address) = tag.attribute(name) {
-            self.load(kind, address, tag, depth);
+            self.load(kind, &address, tag, depth);
         }
     }
 
-    fn load(&mut self, kind: LoadKind, address: &str, tag: &Tag, depth: &Depth) {
+    fn load(&mut self, kind: LoadKind, address: &str, tag: &Tag<'_>, depth: &Depth) {
         // Pictures are many and alike: only those over plain http mean something.
         let is_dull = matches!(kind, LoadKind::Media | LoadKind::Form | LoadKind::Frame)
             && !address.trim_start().get(..5).is_some_and(|s| s.eq_ignore_ascii_case("http:"));
@@ -168,14 +169,15 @@ impl Page {
         self.loads.push(Load {
             kind,
             address: cut(address),
-            integrity: cut(tag.attribute("integrity").unwrap_or_default()),
+            integrity: cut(&tag.attribute("integrity").unwrap_or_default()),
             is_inert: depth.inert > 0,
         });
     }
 }
 
 fn cut(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
+    let end = text.char_indices().nth(MAX_TEXT).map_or(text.len(), |(end, _)| end);
+    text[..end].to_owned()
 }
 
 const MAX_LOADS: usize = 256;

@@ -9,52 +9,56 @@ use url::Url;
 use super::page::{Load, LoadKind, Page};
 use super::text::clean;
 
-/// `{external, missing}`: how many scripts and stylesheets come from other origins, and from which
-/// hosts they come without a digest.
-pub(super) fn integrity(page: &Page, url: &Url) -> Value {
-    let base = base(page, url);
-    let mut missing = BTreeSet::new();
-    let mut external = 0;
-    for load in live(page).filter(|load| is_code(load.kind)) {
-        let Ok(address) = base.join(load.address.trim()) else { continue };
-        if address.origin() == url.origin() || !matches!(address.scheme(), "http" | "https") {
-            continue;
-        }
-        external += 1;
-        if !has_digest(&load.integrity) && missing.len() < MAX_HOSTS {
-            missing.insert(clean(address.host_str().unwrap_or_default(), 253));
-        }
+/// What a page loads, each with where from.
+pub(super) struct Loads<'a>(Vec<(&'a Load, Url)>);
+
+impl<'a> Loads<'a> {
+    /// Resolves what the page at `url` loads; what no browser would run, or cannot be resolved, is
+    /// left out.
+    pub(super) fn of(page: &'a Page, url: &Url) -> Self {
+        let base = page.base.as_deref().and_then(|href| url.join(href).ok());
+        let base = base.as_ref().unwrap_or(url);
+        let live = page.loads.iter().filter(|load| !load.is_inert);
+        Self(live.filter_map(|load| Some((load, base.join(load.address.trim()).ok()?))).collect())
     }
-    json!({ "external": external, "missing": missing })
-}
 
-/// `{active, passive, forms}`: the hosts that an https page loads from in plain text, or sends to.
-pub(super) fn mixed(page: &Page, url: &Url) -> Value {
-    let base = base(page, url);
-    let hosts = |is: fn(LoadKind) -> bool| -> BTreeSet<String> {
-        let addresses = live(page)
-            .filter(|load| is(load.kind))
-            .filter_map(|load| base.join(load.address.trim()).ok())
-            .filter(|address| url.scheme() == "https" && address.scheme() == "http");
-        addresses.filter_map(|a| a.host_str().map(|h| clean(h, 253))).take(MAX_HOSTS).collect()
-    };
-    json!({
-        "active": hosts(|kind| is_code(kind) || kind == LoadKind::Frame),
-        "passive": hosts(|kind| kind == LoadKind::Media),
-        "forms": hosts(|kind| kind == LoadKind::Form),
-    })
-}
+    /// `{external, missing}`: how many scripts and stylesheets come from other origins, and from
+    /// which hosts they come without a digest.
+    pub(super) fn integrity(&self, url: &Url) -> Value {
+        let mut missing = BTreeSet::new();
+        let mut external = 0;
+        for (load, address) in self.0.iter().filter(|(load, _)| is_code(load.kind)) {
+            if address.origin() == url.origin() || !matches!(address.scheme(), "http" | "https") {
+                continue;
+            }
+            external += 1;
+            if !has_digest(&load.integrity) && missing.len() < MAX_HOSTS {
+                missing.insert(clean(address.host_str().unwrap_or_default(), 253));
+            }
+        }
+        json!({ "external": external, "missing": missing })
+    }
 
-fn live(page: &Page) -> impl Iterator<Item = &Load> {
-    page.loads.iter().filter(|load| !load.is_inert)
+    /// `{active, passive, forms}`: the hosts that an https page loads from in plain text, or sends
+    /// to.
+    pub(super) fn mixed(&self, url: &Url) -> Value {
+        let hosts = |is: fn(LoadKind) -> bool| -> BTreeSet<String> {
+            let plain = self.0.iter().filter(|(load, address)| {
+                is(load.kind) && url.scheme() == "https" && address.scheme() == "http"
+            });
+            let hosts = plain.filter_map(|(_, a)| a.host_str().map(|host| clean(host, 253)));
+            hosts.take(MAX_HOSTS).collect()
+        };
+        json!({
+            "active": hosts(|kind| is_code(kind) || kind == LoadKind::Frame),
+            "passive": hosts(|kind| kind == LoadKind::Media),
+            "forms": hosts(|kind| kind == LoadKind::Form),
+        })
+    }
 }
 
 fn is_code(kind: LoadKind) -> bool {
     matches!(kind, LoadKind::Script | LoadKind::SvgScript | LoadKind::Link)
-}
-
-fn base(page: &Page, url: &Url) -> Url {
-    page.base.as_deref().and_then(|href| url.join(href).ok()).unwrap_or_else(|| url.clone())
 }
 
 /// SRI §3.3.3: at least one digest of a known algorithm.
@@ -87,7 +91,8 @@ mod tests {
             ("<template><script src=https://t.example/a.js></script></template>", &[]),
             ("<script src=https://www.a.example/x.js></script>", &["www.a.example"]),
         ] {
-            let read = integrity(&Page::of(html), &url("https://a.example/"));
+            let (page, url) = (Page::of(html), url("https://a.example/"));
+            let read = Loads::of(&page, &url).integrity(&url);
             assert_eq!(read["missing"], json!(missing), "{html}");
         }
     }
@@ -98,10 +103,11 @@ mod tests {
             "<script src=http://a.example></script><img src=http://b.example/x.png>\
              <iframe src=http://f.example></iframe><form action=http://c.example></form>",
         );
-        let read = mixed(&page, &url("https://s.example/"));
+        let mixed = |url: Url| Loads::of(&page, &url).mixed(&url);
+        let read = mixed(url("https://s.example/"));
         assert_eq!(read["active"], json!(["a.example", "f.example"]));
         assert_eq!(read["passive"], json!(["b.example"]));
         assert_eq!(read["forms"], json!(["c.example"]));
-        assert_eq!(mixed(&page, &url("http://s.example/"))["active"], json!([]));
+        assert_eq!(mixed(url("http://s.example/"))["active"], json!([]));
     }
 }

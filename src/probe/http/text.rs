@@ -27,13 +27,13 @@ pub(super) fn digest<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
 /// A field's value as a hop records it: values that identify or authorise someone are redacted,
 /// URLs lose the secrets of their queries.
 pub(super) fn recorded(field: &Field) -> String {
-    let name = field.name.to_ascii_lowercase();
-    if SECRET_FIELDS.contains(&&*name) || SECRET_PARTS.iter().any(|part| name.contains(part)) {
+    let is = |known: &&str| field.name.eq_ignore_ascii_case(known);
+    if SECRET_FIELDS.iter().any(is) || has_secret_part(&field.name) {
         return REDACTED.to_owned();
     }
-    match &*name {
-        "location" | "content-location" | "refresh" => redact_query(&field.value),
-        _ => field.value.clone(),
+    match WITH_ADDRESSES.iter().any(is) {
+        true => redact_query(&field.value),
+        false => field.value.clone(),
     }
 }
 
@@ -66,9 +66,16 @@ fn redact_query(url: &str) -> String {
 
 fn is_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    let named =
-        SECRET_QUERY.contains(&&*name) || SECRET_PARTS.iter().any(|part| name.contains(part));
+    let named = SECRET_QUERY.contains(&&*name) || has_secret_part(&name);
     (named && !value.is_empty()) || is_random(value)
+}
+
+fn has_secret_part(name: &str) -> bool {
+    let windows = |part: &&str| {
+        let mut windows = name.as_bytes().windows(part.len());
+        windows.any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
+    };
+    SECRET_PARTS.iter().any(windows)
 }
 
 /// A run of 16 letters and digits, with both among them.
@@ -91,6 +98,9 @@ const SECRET_FIELDS: [&str; 8] = [
     "set-cookie2",
     "x-amz-security-token",
 ];
+
+/// Fields whose values are addresses.
+const WITH_ADDRESSES: [&str; 3] = ["content-location", "location", "refresh"];
 
 /// Parts of names of fields and query parameters whose values are credentials.
 const SECRET_PARTS: [&str; 8] =

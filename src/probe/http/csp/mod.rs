@@ -4,7 +4,7 @@ mod effect;
 mod policy;
 mod source;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ impl Csp {
 
     fn frame_ancestors(&self) -> BTreeSet<String> {
         let lists = self.enforced.iter().filter_map(|p| p.sources("frame-ancestors"));
-        let written = |list: Vec<source::Source>| match list.is_empty() {
+        let written = |list: &[source::Source]| match list.is_empty() {
             true => vec!["'none'".to_owned()],
             false => list.iter().map(ToString::to_string).collect(),
         };
@@ -106,7 +106,7 @@ impl Csp {
 
     /// The measurement. What policies allow is `null` where there is none; the caller says why.
     pub(super) fn to_json(&self) -> Value {
-        let written = |policies: &[Policy]| -> Vec<BTreeMap<String, BTreeSet<String>>> {
+        let written = |policies: &[Policy]| -> Value {
             policies.iter().take(MAX_POLICIES).map(Policy::written).collect()
         };
         let judged = |allowed: bool| self.is_present().then_some(allowed);

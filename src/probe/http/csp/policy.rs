@@ -1,6 +1,8 @@
 //! One policy as sent: directives with their values, repeats and oddities kept.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashSet};
+
+use serde_json::{Map, Value};
 
 use super::source::{Source, is_host_like_keyword};
 
@@ -16,7 +18,10 @@ pub(super) struct Policy {
 struct Directive {
     /// In lower case.
     name: String,
+    /// As written.
     values: Vec<String>,
+    /// What they are, where they are source expressions.
+    sources: Vec<Source>,
     /// Browsers pass over a directive that was there before.
     repeats: bool,
 }
@@ -34,8 +39,12 @@ impl Policy {
             }
             let name = name.to_ascii_lowercase();
             let repeats = !seen.insert(name.clone());
-            let values = words.map(str::to_owned).collect();
-            policy.directives.push(Directive { name, values, repeats });
+            let values: Vec<String> = words.map(str::to_owned).collect();
+            let sources = match WITH_SOURCES.contains(&&*name) {
+                true => values.iter().map(|value| Source::parse(value)).collect(),
+                false => Vec::new(),
+            };
+            policy.directives.push(Directive { name, values, sources, repeats });
         }
         policy
     }
@@ -51,22 +60,23 @@ impl Policy {
     }
 
     /// The sources of a directive.
-    pub(super) fn sources(&self, name: &str) -> Option<Vec<Source>> {
-        self.words(name).map(|words| words.iter().map(|word| Source::parse(word)).collect())
+    pub(super) fn sources(&self, name: &str) -> Option<&[Source]> {
+        self.directives.iter().find(|directive| directive.name == name).map(|d| &*d.sources)
     }
 
     /// The sources of the first of these directives that is there.
-    pub(super) fn first_sources(&self, names: &[&str]) -> Option<Vec<Source>> {
+    pub(super) fn first_sources(&self, names: &[&str]) -> Option<&[Source]> {
         names.iter().find_map(|name| self.sources(name))
     }
 
     /// The policy's meaning: directive to the set of its values, in canonical form.
-    pub(super) fn written(&self) -> BTreeMap<String, BTreeSet<String>> {
+    pub(super) fn written(&self) -> Value {
         self.directives
             .iter()
             .filter(|directive| !directive.repeats)
-            .map(|directive| (directive.name.clone(), directive.written()))
-            .collect()
+            .map(|directive| (directive.name.clone(), directive.written().into_iter().collect()))
+            .collect::<Map<_, _>>()
+            .into()
     }
 
     /// What browsers pass over.
@@ -102,7 +112,7 @@ impl Directive {
             // A report address's query may carry a key.
             "report-uri" => values.map(|v| v.split('?').next().unwrap_or(v).to_owned()).collect(),
             "sandbox" => values.map(|value| value.to_ascii_lowercase()).collect(),
-            _ if self.has_sources() => values.map(|v| Source::parse(v).to_string()).collect(),
+            _ if self.has_sources() => self.sources.iter().map(Source::to_string).collect(),
             _ => values.cloned().collect(),
         }
     }
@@ -110,8 +120,8 @@ impl Directive {
     fn source_errors(&self) -> Vec<String> {
         let name = &self.name;
         let mut errors = Vec::new();
-        for value in &self.values {
-            match Source::parse(value) {
+        for (value, source) in self.values.iter().zip(&self.sources) {
+            match source {
                 Source::None if self.values.len() > 1 => {
                     errors.push(format!("'none' beside others: {name}"));
                 }

@@ -75,13 +75,22 @@ fn at<'a>(facts: &'a Measurements, path: &str) -> Option<&'a Value> {
 }
 
 fn words(value: &Value) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    gather(value, &mut words);
+    words
+}
+
+fn gather(value: &Value, words: &mut BTreeSet<String>) {
     match value {
-        Value::String(text) => BTreeSet::from([text.clone()]),
-        Value::Array(items) => items.iter().flat_map(words).collect(),
-        Value::Object(members) => {
-            members.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default())).collect()
+        Value::String(text) => {
+            words.insert(text.clone());
         }
-        other => BTreeSet::from([other.to_string()]),
+        Value::Array(items) => items.iter().for_each(|item| gather(item, words)),
+        Value::Object(members) => words
+            .extend(members.iter().map(|(k, v)| format!("{k}={}", v.as_str().unwrap_or_default()))),
+        other => {
+            words.insert(other.to_string());
+        }
     }
 }
 

@@ -21,7 +21,9 @@ impl Policy {
             }
             let mut values: Vec<String> = words.map(normalized).collect();
             let mut before = HashSet::new();
-            values.retain(|word| before.insert(word.clone()));
+            let firsts: Vec<bool> = values.iter().map(|word| before.insert(word)).collect();
+            let mut firsts = firsts.into_iter();
+            values.retain(|_| firsts.next().unwrap_or_default());
             policy.directives.push((name, values));
         }
         policy
@@ -102,8 +104,14 @@ impl Policy {
 }
 
 fn normalized(word: &str) -> String {
-    let lower = word.to_lowercase();
-    if KEYWORDS.contains(&&*lower) || is_scheme(word) { lower } else { word.to_owned() }
+    let is_keyword = || {
+        let lower = word.to_lowercase();
+        KEYWORDS.contains(&&*lower)
+    };
+    match is_scheme(word) || (word.starts_with('\'') && is_keyword()) {
+        true => word.to_lowercase(),
+        false => word.to_owned(),
+    }
 }
 
 /// `scheme:` and nothing more.

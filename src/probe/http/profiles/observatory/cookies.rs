@@ -21,7 +21,7 @@ pub(super) fn judge(scan: &Scan<'_>) -> &'static str {
     if is_malformed {
         worst = Some(Fault::SameSite);
     }
-    let has_hsts = super::keys::passes(transport::hsts(scan));
+    let (_, has_hsts) = super::keys::worth(transport::hsts(scan));
     for cookie in &cookies {
         worst = cookie.faults(has_hsts).max().max(worst);
     }

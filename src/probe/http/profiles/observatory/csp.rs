@@ -19,15 +19,10 @@ pub(super) struct Judged {
 pub(super) fn judge(scan: &Scan<'_>) -> Judged {
     let not_read = |key| Judged { key, has_frame_ancestors: false };
     let Some(response) = &scan.auto else { return not_read("csp-not-implemented") };
-    let policies = |texts: &mut dyn Iterator<Item = &str>| -> Vec<String> {
-        let all = texts.flat_map(|text| text.split(','));
-        all.take(MAX_POLICIES).map(|policy| policy.trim().to_owned()).collect()
-    };
-    let sent = policies(&mut response.fields.all("content-security-policy"));
-    let declared = policies(
-        &mut scan.declaring_page().iter().flat_map(|page| page.policies.iter().map(|p| &**p)),
-    );
-    let all: Vec<String> = sent.iter().chain(&declared).cloned().collect();
+    let sent = policies(response.fields.all("content-security-policy"));
+    let page = scan.declaring_page();
+    let declared = policies(page.iter().flat_map(|page| page.policies.iter().map(|p| &**p)));
+    let all: Vec<&str> = sent.iter().chain(&declared).copied().collect();
     let Ok(mut merged) = Merged::of(&all) else { return not_read("csp-header-invalid") };
     // Where the page declares nothing, its fields are all there is.
     let is_empty = match declared.is_empty() {
@@ -45,6 +40,10 @@ pub(super) fn judge(scan: &Scan<'_>) -> Judged {
     }
     let key = merged.judge(scan.is_https);
     Judged { key, has_frame_ancestors: merged.find("frame-ancestors").is_some() }
+}
+
+fn policies<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    texts.flat_map(|text| text.split(',')).take(MAX_POLICIES).map(str::trim).collect()
 }
 
 /// The policies as one: the sources of each directive.
@@ -113,14 +112,14 @@ impl Merging {
 }
 
 impl Merged {
-    fn of(policies: &[String]) -> Result<Self, Unreadable> {
-        let policies: Vec<String> =
-            policies.iter().map(|text| text.replace(['\r', '\n'], "").trim().to_owned()).collect();
-        if policies.iter().any(|text| text.encode_utf16().count() < SHORTEST) {
-            return Err(Unreadable);
-        }
+    fn of(policies: &[&str]) -> Result<Self, Unreadable> {
         let mut merging = Merging::default();
         for (index, policy) in policies.iter().enumerate() {
+            let policy = policy.replace(['\r', '\n'], "");
+            let policy = policy.trim();
+            if policy.encode_utf16().take(SHORTEST).count() < SHORTEST {
+                return Err(Unreadable);
+            }
             merging.add(index, policy, policies.len() > 1)?;
         }
         let set = |sources: Vec<Entry>| match sources.is_empty() {
@@ -279,7 +278,8 @@ fn decoded(piece: &str) -> Result<String, Unreadable> {
 
 /// The order of the root collation (CLDR) for what stands in a policy.
 fn collation(text: &str) -> impl Iterator<Item = (usize, char)> {
-    text.chars().map(|c| (ORDER.find(c).unwrap_or(ORDER.len()), c))
+    let place = |c: char| usize::try_from(u32::from(c)).ok().and_then(|at| PLACES.get(at));
+    text.chars().map(move |c| (place(c).map_or(ORDER.len(), |place| usize::from(*place)), c))
 }
 
 fn has_nonce_or_hash(sources: &BTreeSet<&str>) -> bool {
@@ -287,7 +287,18 @@ fn has_nonce_or_hash(sources: &BTreeSet<&str>) -> bool {
     sources.iter().any(|source| starts.iter().any(|start| source.starts_with(start)))
 }
 
-const ORDER: &str = "_-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz";
+const ORDER: &[u8] = b"_-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// Where each byte of ASCII stands in the order; what is not in it comes last.
+static PLACES: [u8; 128] = {
+    let mut places = [ORDER.len() as u8; 128];
+    let mut at = 0;
+    while at < ORDER.len() {
+        places[ORDER[at] as usize] = at as u8;
+        at += 1;
+    }
+    places
+};
 
 const NONE: &str = "'none'";
 const UNSAFE_INLINE: &str = "'unsafe-inline'";

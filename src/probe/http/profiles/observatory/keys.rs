@@ -1,13 +1,8 @@
 //! The Observatory's result keys: what each takes from the score or adds, and whether it passes.
 
-/// What a key takes from the score or adds to it.
-pub(super) fn modifier(key: &str) -> i32 {
-    find(key).map_or(0, |(_, modifier, _)| modifier)
-}
-
-/// Whether a test with this result passes.
-pub(super) fn passes(key: &str) -> bool {
-    find(key).is_some_and(|(_, _, passes)| passes)
+/// What a key takes from the score or adds to it, and whether a test with this result passes.
+pub(super) fn worth(key: &str) -> (i32, bool) {
+    find(key).map_or((0, false), |(_, modifier, passes)| (modifier, passes))
 }
 
 /// The key of that name.
@@ -16,11 +11,11 @@ pub(super) fn known(key: &str) -> Option<&'static str> {
 }
 
 fn find(key: &str) -> Option<(&'static str, i32, bool)> {
-    KEYS.into_iter().find(|(known, _, _)| *known == key)
+    KEYS.iter().find(|(known, _, _)| *known == key).copied()
 }
 
 /// Key, modifier, pass.
-const KEYS: [(&str, i32, bool); 77] = [
+static KEYS: [(&str, i32, bool); 77] = [
     ("csp-implemented-with-no-unsafe-default-src-none", 10, true),
     ("csp-implemented-with-no-unsafe", 5, true),
     ("csp-implemented-with-unsafe-inline-in-style-src-only", 0, true),

@@ -79,13 +79,13 @@ pub(in crate::probe::http) fn accepts(status: u16) -> bool {
 
 /// The report: `{version, score, grade, tests}`.
 pub(in crate::probe::http) fn report(scan: &Scan<'_>) -> Value {
-    let results = results(scan);
-    let (score, grade) = grade(results.iter().map(|(_, key)| keys::modifier(key)));
-    let tests = results.map(|(test, key)| {
+    let results = results(scan).map(|(test, key)| (test, key, keys::worth(key)));
+    let (score, grade) = grade(results.iter().map(|(_, _, (modifier, _))| *modifier));
+    let tests = results.map(|(test, key, (modifier, passes))| {
         let result = object([
             ("result", key.into()),
-            ("pass", keys::passes(key).into()),
-            ("modifier", keys::modifier(key).into()),
+            ("pass", passes.into()),
+            ("modifier", modifier.into()),
         ]);
         (test, result)
     });
