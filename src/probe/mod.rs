@@ -143,6 +143,14 @@ pub fn join(
     }
 }
 
+/// Begins to read what the first sample of a probe would wait for.
+pub fn read_ahead(probe: ProbeKind) {
+    match probe {
+        ProbeKind::Tls | ProbeKind::Http => trust::Anchors::read_ahead(),
+        ProbeKind::Ports | ProbeKind::Dns => {}
+    }
+}
+
 /// Runs the job's probe: the one table of probes.
 pub async fn run(job: Job) -> Run {
     match job.point.probe {

@@ -28,6 +28,7 @@ use self::round::{Often, Round};
 use super::screen;
 use super::switches::{Switches, span};
 use crate::daemon::translate;
+use crate::probe;
 use crate::probe::tls::explain::TARGET;
 use crate::sample::Severity;
 use crate::schedule::{Clock, SystemClock};
@@ -104,6 +105,8 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.explain {
         explain();
     }
+    let probes = if args.probe.is_empty() { &[ProbeKind::Tls][..] } else { &args.probe };
+    probes.iter().copied().for_each(probe::read_ahead);
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let asked = Asked::of(&args)?;
     let gate = Gate {

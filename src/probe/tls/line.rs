@@ -19,7 +19,7 @@ use super::reader::FlightReader;
 use super::starttls::{Dialogue, Step};
 
 /// Long enough that the peer has read the first part of a split hello before the second comes.
-const BETWEEN_SEGMENTS: Duration = Duration::from_millis(20);
+const BETWEEN_SEGMENTS: Duration = Duration::from_millis(10);
 
 /// An odd number with its bits well mixed (2⁶⁴ over the golden ratio).
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -58,6 +58,8 @@ pub(super) struct Seen {
     pub(super) slice: Option<Slice>,
     /// Measurements that stand as they were remembered.
     pub(super) recalled: &'static [&'static str],
+    /// Whether several hellos may be under way at once: they may, and no connection was turned away.
+    pub(super) bears_company: bool,
     /// Whether known members are refused together and accepted one by one.
     pub(super) asks_apart: bool,
     /// What to remember.
@@ -101,6 +103,7 @@ pub(super) async fn walk(
         focus: Vec::new(),
         slice: None,
         recalled: &[],
+        bears_company: manner.at_once > 1,
         asks_apart: known.is_some_and(|known| known.asks_apart),
         leaves: None,
     };
@@ -245,6 +248,7 @@ impl Walk<'_> {
                 if matches!(outcome, Outcome::Closed | Outcome::Unreached(_)) {
                     // Perhaps one connection at a time is all that it allows.
                     at_once = 1;
+                    self.seen.bears_company = false;
                 }
                 learn(&mut self.seen, &question, &outcome, alone);
                 let troubles = self.seen.sets.troubles();

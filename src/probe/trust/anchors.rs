@@ -31,7 +31,15 @@ impl Anchors {
         Self::new(settings)
     }
 
-    /// The same, where blocking for a moment does no harm.
+    /// Begins to read the shared stores, so that who needs them first waits less.
+    pub(crate) fn read_ahead() {
+        if SHARED.get().is_none() {
+            // Without a thread to spare they are read when they are needed.
+            let _ = std::thread::Builder::new().spawn(shared);
+        }
+    }
+
+    /// The same as [`Anchors::load`], where blocking for a moment does no harm.
     pub(crate) fn new(settings: &Settings) -> Self {
         let own = settings.ca_file.as_ref().map(|file| {
             let mut store = RootCertStore::empty();

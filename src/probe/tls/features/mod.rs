@@ -73,13 +73,26 @@ pub(super) async fn ask(line: &Line<'_>, known: Known<'_>) -> Features {
     if known.seen.stopped.is_some() || !known.seen.board.is_any_offered() {
         return features;
     }
-    features.smuggled = smuggled::ask(line, known).await;
-    features.intolerances = Some(tolerance::ask(line, known).await);
-    features.fallback_scsv = Some(fallback::ask(line, known).await);
-    features.encrypt_then_mac = Some(fallback::encrypt_then_mac(line, known).await);
-    features.nameless = Some(nameless::ask(line, known).await);
-    (features.resumption, features.ticket_lifetime) = resumption::ask(line, known).await;
-    features.certificate_compression = Some(compression::ask(line, known).await);
+    let tolerances = tolerance::ask(line, known).boxed();
+    let hellos = async {
+        features.smuggled = smuggled::ask(line, known).await;
+        features.fallback_scsv = Some(fallback::ask(line, known).await);
+        features.encrypt_then_mac = Some(fallback::encrypt_then_mac(line, known).await);
+        features.nameless = Some(nameless::ask(line, known).await);
+    };
+    let handshakes = async {
+        let resumption = resumption::ask(line, known).await;
+        (resumption, compression::ask(line, known).await)
+    };
+    let (hellos, handshakes) = (hellos.boxed(), handshakes.boxed());
+    // A split hello waits between its halves; others need not wait for it.
+    let (tolerances, (), (resumption, compression)) = match known.seen.bears_company {
+        true => tokio::join!(tolerances, hellos, handshakes),
+        false => (tolerances.await, hellos.await, handshakes.await),
+    };
+    features.intolerances = Some(tolerances);
+    (features.resumption, features.ticket_lifetime) = resumption;
+    features.certificate_compression = Some(compression);
     if known.intrusive {
         features.tried = Some(try_all(line, known).boxed().await);
     }
