@@ -1,6 +1,7 @@
 //! A whole pass of one signed zone with four servers, by `secchi check`: questions asked and time
-//! taken. Then a daemon with a thousand such zones, every five minutes: processor time and memory. Needs
-//! knot and bind9's dnssec tools.
+//! taken. The same zone by others' tools, on port 53 of a network namespace. Then a daemon with a
+//! thousand such zones, every five minutes: processor time and memory. Needs knot and bind9's dnssec
+//! tools; `beside` root, unbound, and what of zonemaster-cli, dnsviz and checkdmarc is to be beaten.
 #![allow(clippy::print_stdout, unreachable_pub, reason = "a bench prints what it measured")]
 
 mod support;
@@ -22,6 +23,8 @@ fn main() {
     for run in wanted.split(',') {
         match run {
             "pass" => pass(),
+            "beside" => beside(),
+            IN_NAMESPACE => in_namespace(),
             _ => fleet(),
         }
     }
@@ -52,6 +55,83 @@ fn pass() {
     );
     told("  one pass", Series::new(sample).in_words("ms"), "goal: below 100 ms");
     told("  the whole command", Series::new(whole).in_words("ms"), "");
+}
+
+/// Others' tools ask on port 53 alone.
+fn beside() {
+    let own = std::env::current_exe().expect("this program");
+    let status = Command::new("unshare")
+        .arg("-n")
+        .arg(own)
+        .arg("--bench")
+        .env("SECCHI_BENCH_RUNS", IN_NAMESPACE)
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "unshare -n (needs root)");
+}
+
+fn in_namespace() {
+    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+    assert!(up.is_ok_and(|status| status.success()), "ip (package iproute2)");
+    let folder = tempfile::tempdir().expect("a folder");
+    let zone = [ZONE.to_owned()];
+    zones(folder.path(), &zone, 0);
+    let _knot = knot(folder.path(), 53, &zone);
+    let _unbound = unbound(folder.path());
+    let at = |file: &str| folder.path().join(file).display().to_string();
+    let own = || assert_sound(&check(folder.path(), 53, ZONE));
+    let probed = format!(
+        "dnsviz probe -A -4 -x .+:a.root=127.0.0.6 {ZONE} | dnsviz grok -t {}",
+        at("anchor.keys")
+    );
+    let others = [
+        format!("zonemaster-cli --no-ipv6 --hints {} {ZONE}", at("hints")),
+        probed,
+        format!("checkdmarc --skip-tls -n 127.0.0.53 {ZONE}"),
+    ];
+    let rounds = size("ROUNDS", 20).min(10);
+    let (mut times, mut theirs) = (Vec::new(), vec![Vec::new(); others.len()]);
+    for _ in 0..rounds {
+        let begun = Instant::now();
+        own();
+        times.push(begun.elapsed().as_secs_f64() * 1e3);
+        for (command, times) in others.iter().zip(&mut theirs) {
+            let begun = Instant::now();
+            let output = Command::new("sh").args(["-c", command]).output().expect("sh");
+            if output.status.success() && !output.stdout.is_empty() {
+                times.push(begun.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+    }
+    let own = Series::new(times);
+    let median = own.quantile(0.5);
+    told("one signed zone, the whole command", own.in_words("ms"), "");
+    for (command, times) in others.iter().zip(theirs) {
+        let name = command.split(' ').next().unwrap_or_default();
+        let series = Series::new(times);
+        let factor = format!("{:.1} times ours; goal 10", series.quantile(0.5) / median);
+        told(&format!("  {name}"), series.in_words("ms"), &factor);
+    }
+}
+
+/// A recursive server, for tools that ask no authority.
+fn unbound(folder: &Path) -> Knot {
+    let path = folder.display();
+    let config = format!(
+        "server:\n  interface: 127.0.0.53\n  do-not-query-localhost: no\n  root-hints: {path}/hints\n\
+         \x20 trust-anchor-file: {path}/anchor\n  local-zone: \"test.\" nodefault\n  chroot: \"\"\n  username: \"\"\n\
+         \x20 directory: {path}\n  pidfile: \"\"\n  use-syslog: no\n  do-daemonize: no\n  do-ip6: no\n\
+         remote-control:\n  control-enable: no\n"
+    );
+    std::fs::write(folder.join("unbound.conf"), config).expect("a config");
+    let child = Command::new("/usr/sbin/unbound")
+        .arg("-c")
+        .arg(folder.join("unbound.conf"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let server = Knot(child.expect("/usr/sbin/unbound (package unbound)"));
+    std::thread::sleep(Duration::from_millis(500));
+    server
 }
 
 /// The daemon with many zones. The time that it is watched for may be shorter than the plan's round: then
@@ -169,6 +249,13 @@ fn zones(folder: &Path, zones: &[String], names: usize) {
     root += &std::fs::read_to_string(folder.join("dsset-test.")).expect("a DS set");
     sign(folder, ".", &root);
     std::fs::copy(folder.join("dsset-."), folder.join("anchor")).expect("an anchor");
+    let keys = std::fs::read_dir(folder).expect("the folder").flatten().map(|entry| entry.path());
+    let is_roots = |path: &std::path::PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("K.+") && name.ends_with(".key")
+    };
+    let keys = keys.filter(is_roots).filter_map(|path| std::fs::read_to_string(path).ok());
+    std::fs::write(folder.join("anchor.keys"), keys.collect::<String>()).expect("keys");
     let hints = ". 60 NS a.root.\na.root. 60 A 127.0.0.6\n";
     std::fs::write(folder.join("hints"), hints).expect("hints");
 }
@@ -178,7 +265,7 @@ fn below(folder: &Path, zone: &str, names: usize) {
         "$TTL 300\n@ SOA ns1 hm 7 7200 3600 1209600 300\n@ A 192.0.2.1\n@ MX 10 mail\nmail A 192.0.2.25\n\
          @ TXT \"v=spf1 mx -all\"\n_dmarc TXT \"v=DMARC1; p=reject\"\n@ CAA 0 issue \"ca.test\"\n",
     );
-    let mut pins = String::from("pins:\n");
+    let mut pins = String::from(if names == 0 { "pins: {}\n" } else { "pins:\n" });
     for server in 1..=4 {
         let _ = write!(text, "@ NS ns{server}\nns{server} A 127.0.0.{server}\n");
     }
@@ -203,7 +290,7 @@ fn sign(folder: &Path, zone: &str, text: &str) {
     run("dnssec-signzone", &["-S", "-x", "-o", zone, "-f", &format!("{file}.signed"), file]);
 }
 
-/// knotd that ends with the bench.
+/// A server that ends with the bench.
 struct Knot(Child);
 
 impl Drop for Knot {
@@ -247,6 +334,8 @@ fn knot(folder: &Path, port: u16, zones: &[String]) -> Knot {
     let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
     panic!("knotd did not start: {log}");
 }
+
+const IN_NAMESPACE: &str = "in-namespace";
 
 /// The one zone of a pass.
 const ZONE: &str = "bench.test";

@@ -12,8 +12,9 @@ pub(super) fn out() -> anstream::AutoStream<io::StdoutLock<'static>> {
     anstream::AutoStream::auto(io::stdout().lock())
 }
 
-/// Says what went wrong, on standard error.
+/// Says what went wrong, on standard error. Mistakes of a config say themselves that they are errors.
 pub(super) fn error(message: &str) {
+    let message = message.strip_prefix("error: ").unwrap_or(message).trim_end();
     let mut err = anstream::AutoStream::auto(io::stderr().lock());
     let style = colour(AnsiColor::Red).bold();
     // Where standard error is gone there is nobody to tell.

@@ -270,7 +270,8 @@ pub(crate) fn site_settings(config: &Config) -> web::Settings {
     web::Settings {
         tokens: config.web.tokens.iter().map(token).collect(),
         external_url: config.web.external_url.clone(),
-        allowed_hosts: Vec::new(),
+        // Nobody else's site can take the name of this machine.
+        allowed_hosts: place::own_name().into_iter().collect(),
         allow_unauthenticated: config.web.allow_unauthenticated,
     }
 }

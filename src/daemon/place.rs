@@ -1,5 +1,6 @@
 //! Where the daemon keeps its things on this machine, and what it may hold open.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -26,6 +27,20 @@ pub(super) fn seed_file(data: &DataSpec, dir: Option<&Path>) -> Option<PathBuf> 
 /// Files that the process may hold open; `None` where there is no limit.
 pub(super) fn file_limit() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+/// How this machine calls itself.
+pub(super) fn own_name() -> Option<String> {
+    let name = rustix::system::uname().nodename().to_str().ok()?.to_ascii_lowercase();
+    (!name.is_empty()).then_some(name)
+}
+
+/// Where a listener is reached from elsewhere, as far as this machine can tell.
+pub(super) fn url_of(listen: SocketAddr) -> String {
+    match own_name().filter(|_| listen.ip().is_unspecified()) {
+        Some(name) => format!("http://{name}:{}/", listen.port()),
+        None => format!("http://{listen}/"),
+    }
 }
 
 /// `$STATE_DIRECTORY`, else the user's state folder.

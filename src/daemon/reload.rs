@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::digest::Digest;
 use super::keeper::Settings;
 use super::muted::Muted;
-use super::{Bounds, Source, notify, translate};
+use super::{Bounds, Source, notify, place, translate};
 use crate::alert::{self, Delivery, Timing};
 use crate::config::{Config, GoodSources};
 use crate::finding::{FindingState, stale_rule};
@@ -180,7 +180,7 @@ impl Reloader {
                 windows: RwLock::new(windows),
             }),
             external_labels: config.alerting.external_labels.clone(),
-            external_url: external_url.unwrap_or_else(|| format!("http://{}/", self.listen)),
+            external_url: external_url.unwrap_or_else(|| place::url_of(self.listen)),
             clock: Arc::new(move || clock.now()),
             alive: Arc::new(move || is_alive(&metrics, now.as_ref())),
             seed: self.seed.for_run(PointKey(0), self.clock.now().timestamp()),

@@ -50,6 +50,17 @@ fn post(daemon: &Daemon, path: &str, token: Option<&str>, body: &Value) -> (u16,
 }
 
 #[test]
+fn the_machines_own_name_names_secchi_and_a_foreign_one_does_not() {
+    let (folder, site) = (TempDir::new().expect("a folder"), Site::start());
+    let daemon = Daemon::start(folder.path(), &config(&site, ""));
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    let ask = |host: &str| http("GET", daemon.port, "/api/v1/findings", &[("Host", host)], "");
+    let status = |host: &str| ask(host).expect("an answer").0;
+    assert_eq!(status(&format!("{}:{}", own.trim(), daemon.port)), 200);
+    assert_eq!(status("rebound.example"), 421);
+}
+
+#[test]
 fn an_exception_ends_the_alert_and_keeps_the_finding() {
     let (folder, site, hook) = (TempDir::new().expect("a folder"), Site::start(), Hook::start());
     let target = format!("http://127.0.0.1:{}", site.port);

@@ -34,6 +34,19 @@ fn an_unknown_key_is_refused_with_its_place_and_a_suggestion() {
 }
 
 #[test]
+fn a_daemon_and_a_check_say_once_that_a_mistake_is_an_error() {
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("secchi.yaml");
+    std::fs::write(&file, "targts: []\n").expect("a file");
+    for command in ["run", "check"] {
+        let output = run(&[command, "--config", &file.display().to_string()]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("error: unknown key `targts`"), "{said}");
+    }
+}
+
+#[test]
 fn every_mistake_is_reported_in_one_pass() {
     let text = "scope: {names: [\"*.example.com\"], networks: [\"10.0.0.0/99\"]}\nplans: {fast: {every: 5m}, odd: {cron: \"61 * * * *\"}}\n\
                 defaults: {plan: slow}\ntargets:\n  - target: https://www.example.com\n  - target: https://www.example.com\n  - target: https://elsewhere.net\n    ranges: {no-such-rule: {min: 1d}}\n";

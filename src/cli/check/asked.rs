@@ -123,11 +123,8 @@ fn by_file(
     Ok((config, targets))
 }
 
-/// Every mistake; the first says itself that it is an error, as the command line does.
 fn in_words(mistakes: &Diagnostics) -> anyhow::Error {
-    let text = mistakes.render(false);
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    anyhow!("{}", text.trim_end())
+    anyhow!("{}", mistakes.render(false))
 }
 
 /// What a target is looked at by where nobody says it: all but a port scan.
