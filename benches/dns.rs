@@ -79,14 +79,11 @@ fn in_namespace() {
     let _unbound = unbound(folder.path());
     let at = |file: &str| folder.path().join(file).display().to_string();
     let own = || assert_sound(&check(folder.path(), 53, ZONE));
-    let probed = format!(
-        "dnsviz probe -A -4 -x .+:a.root=127.0.0.6 {ZONE} | dnsviz grok -t {}",
-        at("anchor.keys")
-    );
+    let probed = format!("dnsviz probe -A -4 -x .+:a.root=127.0.0.6 {ZONE} | dnsviz grok");
     let others = [
         format!("zonemaster-cli --no-ipv6 --hints {} {ZONE}", at("hints")),
         probed,
-        format!("checkdmarc --skip-tls -n 127.0.0.53 {ZONE}"),
+        format!("checkdmarc {ZONE} -n 127.0.0.53"),
     ];
     let rounds = size("ROUNDS", 20).min(10);
     let (mut times, mut theirs) = (Vec::new(), vec![Vec::new(); others.len()]);
@@ -97,7 +94,9 @@ fn in_namespace() {
         for (command, times) in others.iter().zip(&mut theirs) {
             let begun = Instant::now();
             let output = Command::new("sh").args(["-c", command]).output().expect("sh");
-            if output.status.success() && !output.stdout.is_empty() {
+            if output.stdout.len() < LEAST_SAID {
+                println!("  {command}: {}", String::from_utf8_lossy(&output.stderr));
+            } else {
                 times.push(begun.elapsed().as_secs_f64() * 1e3);
             }
         }
@@ -249,13 +248,6 @@ fn zones(folder: &Path, zones: &[String], names: usize) {
     root += &std::fs::read_to_string(folder.join("dsset-test.")).expect("a DS set");
     sign(folder, ".", &root);
     std::fs::copy(folder.join("dsset-."), folder.join("anchor")).expect("an anchor");
-    let keys = std::fs::read_dir(folder).expect("the folder").flatten().map(|entry| entry.path());
-    let is_roots = |path: &std::path::PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("K.+") && name.ends_with(".key")
-    };
-    let keys = keys.filter(is_roots).filter_map(|path| std::fs::read_to_string(path).ok());
-    std::fs::write(folder.join("anchor.keys"), keys.collect::<String>()).expect("keys");
     let hints = ". 60 NS a.root.\na.root. 60 A 127.0.0.6\n";
     std::fs::write(folder.join("hints"), hints).expect("hints");
 }
@@ -334,6 +326,9 @@ fn knot(folder: &Path, port: u16, zones: &[String]) -> Knot {
     let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
     panic!("knotd did not start: {log}");
 }
+
+/// What says less has not looked at the zone.
+const LEAST_SAID: usize = 500;
 
 const IN_NAMESPACE: &str = "in-namespace";
 
