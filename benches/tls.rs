@@ -185,7 +185,7 @@ fn nginx(folder: &Path, sets: u16, order: u16) -> Process {
     std::fs::write(folder.join("nginx.conf"), config).expect("a config");
     let mut command = Command::new("/usr/sbin/nginx");
     command.arg("-c").arg(folder.join("nginx.conf")).arg("-p").arg(folder);
-    command.args(["-e", "nginx-error.log", "-g", "daemon off;"]);
+    command.args(["-e", "nginx-error.log", "-g", "daemon off; master_process off;"]);
     let process = Process::start("nginx", &mut command, folder);
     let begun = Instant::now();
     let patience = Duration::from_secs(5);
