@@ -143,11 +143,10 @@ pub fn join(
     }
 }
 
-/// Begins to read what the first sample of a probe would wait for.
-pub fn read_ahead(probe: ProbeKind) {
-    match probe {
-        ProbeKind::Tls | ProbeKind::Http => trust::Anchors::read_ahead(),
-        ProbeKind::Ports | ProbeKind::Dns => {}
+/// Begins to read what the first sample of these probes would wait for.
+pub fn read_ahead(probes: &[ProbeKind]) {
+    if probes.iter().any(|probe| matches!(probe, ProbeKind::Tls | ProbeKind::Http)) {
+        trust::Anchors::read_ahead();
     }
 }
 

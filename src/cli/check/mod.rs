@@ -105,8 +105,7 @@ pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.explain {
         explain();
     }
-    let probes = if args.probe.is_empty() { &[ProbeKind::Tls][..] } else { &args.probe };
-    probes.iter().copied().for_each(probe::read_ahead);
+    probe::read_ahead(if args.probe.is_empty() { &ProbeKind::ALL } else { &args.probe });
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let asked = Asked::of(&args)?;
     let gate = Gate {

@@ -19,8 +19,8 @@ pub(super) fn loads(hop: &Hop, answer: &Answer, measurements: &mut Measurements)
         None => none("the response is no page of HTML that could be read"),
         Some(page) => {
             let loads = Loads::of(page, &hop.url);
-            measurements.set_value("sri", loads.integrity(&hop.url));
-            measurements.set_value("mixed_content", loads.mixed(&hop.url));
+            measurements.set_value("sri", loads.integrity());
+            measurements.set_value("mixed_content", loads.mixed());
             if page.is_whole {
                 return;
             }

@@ -139,6 +139,14 @@ mod tests {
     }
 
     #[test]
+    fn every_sign_is_seen_on_its_tag_by_the_one_attribute_that_the_tag_shows_by() {
+        for sign in &SIGNS {
+            let page = Page::of(&format!("<{} {}='{}'>", sign.tag, sign.attribute, sign.part));
+            assert_eq!(page.signs, [sign]);
+        }
+    }
+
+    #[test]
     fn a_challenge_is_known_by_its_markup_where_the_status_goes_with_it() {
         for (status, markup, expected) in [
             (403, "<script src=https://js.hcaptcha.com/1/api.js>", Some("hCaptcha")),

@@ -185,7 +185,7 @@ fn end_of_tag(text: &[u8]) -> Option<usize> {
 }
 
 fn parse(text: &[u8], is_end: bool) -> Tag<'_> {
-    let end = text.iter().position(|&b| is_space(b) || b == b'/').unwrap_or(text.len());
+    let end = text.iter().position(|&b| b.is_ascii_whitespace() || b == b'/').unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
     Tag { name: known(name), rest, is_end }
 }
@@ -205,11 +205,12 @@ impl<'a> Iterator for Attributes<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let start = self.0.iter().position(|&b| !is_space(b) && b != b'/')?;
+        let start = self.0.iter().position(|&b| !b.is_ascii_whitespace() && b != b'/')?;
         let rest = &self.0[start..];
-        let length = rest.iter().skip(1).position(|&b| is_space(b) || b == b'/' || b == b'=');
+        let length =
+            rest.iter().skip(1).position(|&b| b.is_ascii_whitespace() || b == b'/' || b == b'=');
         let (name, after) = rest.split_at(length.map_or(rest.len(), |length| length + 1));
-        let skipped = after.iter().position(|&b| !is_space(b)).unwrap_or(after.len());
+        let skipped = after.iter().position(|&b| !b.is_ascii_whitespace()).unwrap_or(after.len());
         let (value, rest) = match after[skipped..].strip_prefix(b"=") {
             None => (&[][..], after),
             Some(after) => attribute_value(after.trim_ascii_start()),
@@ -217,10 +218,6 @@ impl<'a> Iterator for Attributes<'a> {
         self.0 = rest;
         Some((name, value))
     }
-}
-
-fn is_space(byte: u8) -> bool {
-    byte.is_ascii_whitespace() || byte == 0x0c
 }
 
 fn attribute_value(text: &[u8]) -> (&[u8], &[u8]) {
@@ -375,6 +372,13 @@ mod tests {
         let expected = expected.chain([("x", "/y/"), ("z", "1")]);
         let expected: Vec<_> = expected.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         assert_eq!(*attributes, expected);
+    }
+
+    #[test]
+    fn every_element_that_is_looked_for_is_known_by_its_name() {
+        for name in NAMES.into_iter().chain(RAW_TEXT) {
+            assert_eq!(known(name.to_ascii_uppercase().as_bytes()), name);
+        }
     }
 
     proptest! {

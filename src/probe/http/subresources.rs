@@ -10,25 +10,32 @@ use super::page::{Load, LoadKind, Page};
 use super::text::clean;
 
 /// What a page loads, each with where from.
-pub(super) struct Loads<'a>(Vec<(&'a Load, Url)>);
+pub(super) struct Loads<'a> {
+    /// Where the page is.
+    url: &'a Url,
+    all: Vec<(&'a Load, Url)>,
+}
 
 impl<'a> Loads<'a> {
     /// Resolves what the page at `url` loads; what no browser would run, or cannot be resolved, is
     /// left out.
-    pub(super) fn of(page: &'a Page, url: &Url) -> Self {
+    pub(super) fn of(page: &'a Page, url: &'a Url) -> Self {
         let base = page.base.as_deref().and_then(|href| url.join(href).ok());
         let base = base.as_ref().unwrap_or(url);
         let live = page.loads.iter().filter(|load| !load.is_inert);
-        Self(live.filter_map(|load| Some((load, base.join(load.address.trim()).ok()?))).collect())
+        let resolved = live.filter_map(|load| Some((load, base.join(load.address.trim()).ok()?)));
+        Self { url, all: resolved.collect() }
     }
 
     /// `{external, missing}`: how many scripts and stylesheets come from other origins, and from
     /// which hosts they come without a digest.
-    pub(super) fn integrity(&self, url: &Url) -> Value {
+    pub(super) fn integrity(&self) -> Value {
         let mut missing = BTreeSet::new();
         let mut external = 0;
-        for (load, address) in self.0.iter().filter(|(load, _)| is_code(load.kind)) {
-            if address.origin() == url.origin() || !matches!(address.scheme(), "http" | "https") {
+        for (load, address) in self.all.iter().filter(|(load, _)| is_code(load.kind)) {
+            if address.origin() == self.url.origin()
+                || !matches!(address.scheme(), "http" | "https")
+            {
                 continue;
             }
             external += 1;
@@ -41,10 +48,10 @@ impl<'a> Loads<'a> {
 
     /// `{active, passive, forms}`: the hosts that an https page loads from in plain text, or sends
     /// to.
-    pub(super) fn mixed(&self, url: &Url) -> Value {
+    pub(super) fn mixed(&self) -> Value {
         let hosts = |is: fn(LoadKind) -> bool| -> BTreeSet<String> {
-            let plain = self.0.iter().filter(|(load, address)| {
-                is(load.kind) && url.scheme() == "https" && address.scheme() == "http"
+            let plain = self.all.iter().filter(|(load, address)| {
+                is(load.kind) && self.url.scheme() == "https" && address.scheme() == "http"
             });
             let hosts = plain.filter_map(|(_, a)| a.host_str().map(|host| clean(host, 253)));
             hosts.take(MAX_HOSTS).collect()
@@ -92,7 +99,7 @@ mod tests {
             ("<script src=https://www.a.example/x.js></script>", &["www.a.example"]),
         ] {
             let (page, url) = (Page::of(html), url("https://a.example/"));
-            let read = Loads::of(&page, &url).integrity(&url);
+            let read = Loads::of(&page, &url).integrity();
             assert_eq!(read["missing"], json!(missing), "{html}");
         }
     }
@@ -103,7 +110,7 @@ mod tests {
             "<script src=http://a.example></script><img src=http://b.example/x.png>\
              <iframe src=http://f.example></iframe><form action=http://c.example></form>",
         );
-        let mixed = |url: Url| Loads::of(&page, &url).mixed(&url);
+        let mixed = |url: Url| Loads::of(&page, &url).mixed();
         let read = mixed(url("https://s.example/"));
         assert_eq!(read["active"], json!(["a.example", "f.example"]));
         assert_eq!(read["passive"], json!(["b.example"]));

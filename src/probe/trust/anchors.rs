@@ -33,10 +33,8 @@ impl Anchors {
 
     /// Begins to read the shared stores, so that who needs them first waits less.
     pub(crate) fn read_ahead() {
-        if SHARED.get().is_none() {
-            // Without a thread to spare they are read when they are needed.
-            let _ = std::thread::Builder::new().spawn(shared);
-        }
+        // Without a thread to spare they are read when they are needed.
+        let _ = std::thread::Builder::new().spawn(shared);
     }
 
     /// The same as [`Anchors::load`], where blocking for a moment does no harm.

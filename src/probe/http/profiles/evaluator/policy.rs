@@ -21,9 +21,7 @@ impl Policy {
             }
             let mut values: Vec<String> = words.map(normalized).collect();
             let mut before = HashSet::new();
-            let firsts: Vec<bool> = values.iter().map(|word| before.insert(word)).collect();
-            let mut firsts = firsts.into_iter();
-            values.retain(|_| firsts.next().unwrap_or_default());
+            values.retain(|word| before.insert(word.clone()));
             policy.directives.push((name, values));
         }
         policy
@@ -104,14 +102,8 @@ impl Policy {
 }
 
 fn normalized(word: &str) -> String {
-    let is_keyword = || {
-        let lower = word.to_lowercase();
-        KEYWORDS.contains(&&*lower)
-    };
-    match is_scheme(word) || (word.starts_with('\'') && is_keyword()) {
-        true => word.to_lowercase(),
-        false => word.to_owned(),
-    }
+    let lower = word.to_lowercase();
+    if KEYWORDS.contains(&&*lower) || is_scheme(word) { lower } else { word.to_owned() }
 }
 
 /// `scheme:` and nothing more.
